@@ -1,0 +1,1 @@
+"""The steps of the training pipeline, one file each."""
