@@ -1,0 +1,182 @@
+package layers
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// An Entry is what one entry of a layer says, without its content.
+type Entry struct {
+	// Path is as in [File]; the root is ".".
+	Path     string      `json:"path"`
+	Mode     fs.FileMode `json:"mode,omitempty"`
+	UID      int         `json:"uid,omitempty"`
+	GID      int         `json:"gid,omitempty"`
+	Size     int64       `json:"size,omitempty"` // of a regular file, in bytes
+	Link     string      `json:"link,omitempty"` // of a hard link: a path like Path
+	HardLink bool        `json:"hard_link,omitempty"`
+	// Whiteout says that Path is deleted, Opaque that what lower layers have
+	// below the directory Path is.
+	Whiteout bool `json:"whiteout,omitempty"`
+	Opaque   bool `json:"opaque,omitempty"`
+}
+
+// A Listing says what a layer holds. It can be kept as JSON.
+type Listing struct {
+	Entries []Entry `json:"entries"`
+	// Files has the contents of the small files that facts are read from:
+	// etc/passwd and etc/group.
+	Files map[string][]byte `json:"files,omitempty"`
+}
+
+// Limits bound what is accepted of a layer. Zero fields are our defaults,
+// which are far above what real images have.
+type Limits struct {
+	Entries int   // number of entries
+	Bytes   int64 // of all contents
+	Name    int   // length of a path or link in bytes
+}
+
+func (l Limits) filled() Limits {
+	if l.Entries == 0 {
+		l.Entries = 5_000_000
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 1 << 40
+	}
+	if l.Name == 0 {
+		l.Name = 4096
+	}
+	return l
+}
+
+// keptLimit is the size in bytes up to which a file's content is kept.
+const keptLimit = 1 << 20
+
+// kept says whether the content of a file goes into listings.
+func kept(p string) bool { return p == "etc/passwd" || p == "etc/group" }
+
+// List reads a layer, an uncompressed tar, and says what it holds.
+func List(ctx context.Context, r io.Reader) (Listing, error) {
+	var list Listing
+	err := Each(ctx, r, func(e Entry, content io.Reader) error {
+		return list.add(e, content)
+	})
+	return list, err
+}
+
+// add notes an entry; content is read only if it is to be kept.
+func (l *Listing) add(e Entry, content io.Reader) error {
+	l.Entries = append(l.Entries, e)
+	if !kept(e.Path) || !e.Mode.IsRegular() || e.HardLink || e.Whiteout || e.Size > keptLimit {
+		return nil
+	}
+	data, err := io.ReadAll(content)
+	if err != nil {
+		return err
+	}
+	if l.Files == nil {
+		l.Files = map[string][]byte{}
+	}
+	l.Files[e.Path] = data
+	return nil
+}
+
+// Each calls visit for every entry of a layer, an uncompressed tar, in order.
+// content is that of a regular file and valid until visit returns. Nothing
+// that visit does not read is held in memory.
+func Each(ctx context.Context, r io.Reader, visit func(e Entry, content io.Reader) error) error {
+	return each(ctx, r, Limits{}, func(e Entry, _ *tar.Header, content io.Reader) error { return visit(e, content) })
+}
+
+// each is [Each] with limits and headers.
+func each(ctx context.Context, r io.Reader, max Limits, visit func(e Entry, h *tar.Header, content io.Reader) error) error {
+	max = max.filled()
+	tr := tar.NewReader(r)
+	var bytes int64
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read layer: %w", err)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if n >= max.Entries {
+			return fmt.Errorf("layer has more than %d entries", max.Entries)
+		}
+		if len(h.Name) > max.Name || len(h.Linkname) > max.Name {
+			return fmt.Errorf("layer has a name of more than %d bytes", max.Name)
+		}
+		if bytes += h.Size; h.Size < 0 || bytes > max.Bytes {
+			return fmt.Errorf("layer has more than %d bytes", max.Bytes)
+		}
+		e, ok, err := entryOf(h)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := visit(e, h, tr); err != nil {
+			return err
+		}
+	}
+}
+
+// entryOf reads a header. Entries that say nothing about files are not ok.
+func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
+	e = Entry{Path: inRoot(h.Name), UID: h.Uid, GID: h.Gid, Link: h.Linkname}
+	dir, name := path.Split(e.Path)
+	switch {
+	case name == opaqueName:
+		return Entry{Path: inRoot(dir), Opaque: true}, true, nil
+	case strings.HasPrefix(name, whiteoutPrefix+whiteoutPrefix):
+		return e, false, nil // aufs's own files
+	case strings.HasPrefix(name, whiteoutPrefix):
+		name = strings.TrimPrefix(name, whiteoutPrefix)
+		if name == "" || name == "." || name == ".." {
+			return e, false, fmt.Errorf("layer deletes %q", h.Name)
+		}
+		return Entry{Path: dir + name, Whiteout: true}, true, nil
+	}
+	if h.Uid < 0 || h.Gid < 0 {
+		return e, false, fmt.Errorf("/%s has a negative owner", e.Path)
+	}
+	e.Mode = fs.FileMode(h.Mode & 0o777)
+	for bit, flag := range map[fs.FileMode]int64{fs.ModeSetuid: tarSetuid, fs.ModeSetgid: tarSetgid, fs.ModeSticky: tarSticky} {
+		if h.Mode&flag != 0 {
+			e.Mode |= bit
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse:
+		e.Size = h.Size
+	case tar.TypeLink:
+		e.HardLink, e.Link = true, inRoot(h.Linkname)
+	case tar.TypeSymlink:
+		e.Mode |= fs.ModeSymlink
+	case tar.TypeDir:
+		e.Mode |= fs.ModeDir
+	case tar.TypeFifo:
+		e.Mode |= fs.ModeNamedPipe
+	case tar.TypeChar:
+		e.Mode |= fs.ModeDevice | fs.ModeCharDevice
+	case tar.TypeBlock:
+		e.Mode |= fs.ModeDevice
+	case tar.TypeXGlobalHeader:
+		return e, false, nil
+	default:
+		return e, false, fmt.Errorf("/%s is of the unknown type %q", e.Path, h.Typeflag)
+	}
+	return e, true, nil
+}

@@ -1,0 +1,149 @@
+package layers
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// UserInfo is whom a process runs as.
+type UserInfo struct {
+	Name     string // empty if the user database has none
+	UID, GID int
+	Groups   []int  // further ones, sorted
+	Home     string // "/" if it is not known
+}
+
+// maxID is the largest id that a Linux system takes.
+const maxID = 1<<32 - 2
+
+// Owner looks up "user", "uid", "user:group" or "uid:gid" in the image's
+// etc/passwd and etc/group, as COPY --chown does: without a group the group is
+// 0. An unknown name is an error.
+func (v *View) Owner(spec string) (uid, gid int, err error) {
+	user, group, _ := strings.Cut(spec, ":")
+	if u, ok := number(user); ok {
+		uid = u
+	} else if user != "" {
+		row, err := v.row("etc/passwd", user)
+		if err != nil {
+			return 0, 0, fmt.Errorf("user %q: %w", user, err)
+		}
+		uid = field(row, 2)
+	}
+	if group != "" {
+		if gid, err = v.group(group); err != nil {
+			return 0, 0, err
+		}
+	}
+	return uid, gid, nil
+}
+
+// User looks up whom a process runs as, in the syntax of USER: without a group
+// it has its main group and the others that etc/group names it in; a number
+// that the image does not know has group 0. Empty is root.
+func (v *View) User(spec string) (UserInfo, error) {
+	if spec == "" {
+		spec = "0"
+	}
+	name, group, given := strings.Cut(spec, ":")
+	who := UserInfo{Home: "/"}
+	uid, isNumber := number(name)
+	var row []string
+	var err error
+	if isNumber {
+		who.UID = uid
+		row = v.rowBy("etc/passwd", func(r []string) bool { return field(r, 2) == uid })
+	} else if row, err = v.row("etc/passwd", name); err != nil {
+		return UserInfo{}, fmt.Errorf("user %q: %w", name, err)
+	}
+	switch {
+	case len(row) > 5:
+		who.Name, who.UID, who.GID = row[0], field(row, 2), field(row, 3)
+		if row[5] != "" {
+			who.Home = row[5]
+		}
+	case isNumber && uid == 0:
+		who.Home = "/root"
+	}
+	if given && group != "" {
+		who.GID, err = v.group(group)
+		return who, err
+	}
+	who.Groups = v.groupsOf(who.Name, who.GID)
+	return who, nil
+}
+
+func (v *View) group(name string) (int, error) {
+	if gid, ok := number(name); ok {
+		return gid, nil
+	}
+	row, err := v.row("etc/group", name)
+	if err != nil {
+		return 0, fmt.Errorf("group %q: %w", name, err)
+	}
+	return field(row, 2), nil
+}
+
+// groupsOf are the groups that name is a member of beside its main one.
+func (v *View) groupsOf(name string, main int) []int {
+	var ids []int
+	if name == "" {
+		return nil
+	}
+	v.rowBy("etc/group", func(r []string) bool {
+		if len(r) > 3 && slices.Contains(strings.Split(r[3], ","), name) && field(r, 2) != main {
+			ids = append(ids, field(r, 2))
+		}
+		return false
+	})
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// row returns the line of a database whose first field is name.
+func (v *View) row(file, name string) ([]string, error) {
+	if _, ok := v.ReadFile(file); !ok {
+		return nil, fmt.Errorf("the image has no /%s", file)
+	}
+	row := v.rowBy(file, func(r []string) bool { return r[0] == name && len(r) > 2 })
+	if row == nil {
+		return nil, fmt.Errorf("not in the image's /%s", file)
+	}
+	if _, ok := number(row[2]); !ok {
+		return nil, fmt.Errorf("the image's /%s has %q for a number", file, row[2])
+	}
+	return row, nil
+}
+
+// rowBy returns the first line of a database that fits.
+func (v *View) rowBy(file string, fits func(row []string) bool) []string {
+	data, _ := v.ReadFile(file)
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, keptLimit+1)
+	for lines.Scan() {
+		row := strings.Split(strings.TrimSpace(lines.Text()), ":")
+		if row[0] != "" && row[0][0] != '#' && fits(row) {
+			return row
+		}
+	}
+	return nil
+}
+
+func number(s string) (int, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return int(n), err == nil && n >= 0 && n <= maxID
+}
+
+// field is a number of a line; -1 if it is none.
+func field(row []string, i int) int {
+	if i < len(row) {
+		if n, ok := number(row[i]); ok {
+			return n
+		}
+	}
+	return -1
+}

@@ -1,0 +1,223 @@
+package layers
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// maxLinks is how many links may be followed on one path, as in Linux.
+const maxLinks = 40
+
+// A View shows layers, known by their listings, as one tree. It reads no file.
+type View struct {
+	root  *node
+	files map[string][]byte
+}
+
+// node is a file of the merged tree.
+type node struct {
+	entry    Entry
+	children map[string]*node // of a directory
+}
+
+// NewView merges layers, the bottom one first.
+func NewView(lists []Listing) *View {
+	v := &View{root: &node{entry: Entry{Path: ".", Mode: fs.ModeDir | 0o755}}, files: map[string][]byte{}}
+	for _, l := range lists {
+		v.apply(l)
+	}
+	return v
+}
+
+// apply puts a layer on top. Its deletions concern only what is below it, so
+// they come first.
+func (v *View) apply(l Listing) {
+	for _, e := range l.Entries {
+		switch {
+		case e.Opaque:
+			if n := v.find(e.Path); n != nil {
+				n.children = nil
+				v.forget(e.Path)
+			}
+		case e.Whiteout:
+			dir, name := path.Split(e.Path)
+			if n := v.find(strings.TrimSuffix(dir, "/")); n != nil {
+				delete(n.children, name)
+				v.forget(e.Path)
+			}
+		}
+	}
+	for _, e := range l.Entries {
+		if !e.Opaque && !e.Whiteout {
+			v.put(e, l.Files)
+		}
+	}
+}
+
+// forget drops the contents that were kept at a path and below it.
+func (v *View) forget(p string) {
+	for name := range v.files {
+		if name == p || strings.HasPrefix(name, p+"/") {
+			delete(v.files, name)
+		}
+	}
+}
+
+// find returns the node at a path; no links are followed.
+func (v *View) find(p string) *node {
+	n := v.root
+	if p == "." || p == "" {
+		return n
+	}
+	for name := range strings.SplitSeq(p, "/") {
+		if n = n.children[name]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// put adds an entry. Directories that no layer has an entry for are root's,
+// 0755; a link in the place of one is followed.
+func (v *View) put(e Entry, files map[string][]byte) {
+	if e.Path == "." {
+		e.Mode |= fs.ModeDir
+		v.root.entry = e
+		return
+	}
+	if e.HardLink { // the same file under another name
+		if n := v.find(e.Link); n != nil {
+			e.Mode, e.UID, e.GID, e.Size = n.entry.Mode, n.entry.UID, n.entry.GID, n.entry.Size
+		}
+	}
+	content := files[e.Path]
+	dir, name := path.Split(e.Path)
+	if real, err := v.Resolve(strings.TrimSuffix(dir, "/")); err == nil {
+		dir = real
+	}
+	e.Path = path.Join(dir, name)
+	parent := v.mkdir(dir)
+	if old := parent.children[name]; old != nil && old.entry.Mode.IsDir() && e.Mode.IsDir() {
+		old.entry = e
+		return
+	}
+	v.forget(e.Path)
+	if parent.children == nil {
+		parent.children = map[string]*node{}
+	}
+	parent.children[name] = &node{entry: e}
+	if content != nil {
+		v.files[e.Path] = content
+	}
+}
+
+// mkdir returns the node of a directory, made where it is missing.
+func (v *View) mkdir(p string) *node {
+	n := v.root
+	if p == "." || p == "" {
+		return n
+	}
+	at := ""
+	for name := range strings.SplitSeq(strings.TrimSuffix(p, "/"), "/") {
+		at = path.Join(at, name)
+		next := n.children[name]
+		if next == nil || !next.entry.Mode.IsDir() {
+			if n.children == nil {
+				n.children = map[string]*node{}
+			}
+			next = &node{entry: Entry{Path: at, Mode: fs.ModeDir | 0o755}}
+			n.children[name] = next
+		}
+		n = next
+	}
+	return n
+}
+
+// Lstat returns the entry at a path, absolute or relative to the root. Links on
+// the way are followed, one at the end is not. The entry's path is where it
+// really lies.
+func (v *View) Lstat(p string) (Entry, bool) {
+	p = inRoot(p)
+	if p == "." {
+		return v.root.entry, true
+	}
+	dir, name := path.Split(p)
+	real, err := v.Resolve(dir)
+	if err != nil {
+		return Entry{}, false
+	}
+	n := v.find(path.Join(real, name))
+	if n == nil {
+		return Entry{}, false
+	}
+	return n.entry, true
+}
+
+// Resolve follows all links on a path, absolute or relative to the root, as a
+// process does whose root this tree is, and returns the path without links,
+// relative to the root. What does not exist stays as it is. Too many links are
+// an error.
+func (v *View) Resolve(p string) (string, error) {
+	todo := strings.Split(inRoot(p), "/")
+	at, links := ".", 0
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if name == "." || name == "" {
+			continue
+		}
+		if name == ".." {
+			at = inRoot(path.Dir("/" + at))
+			continue
+		}
+		next := path.Join(at, name)
+		n := v.find(next)
+		if n == nil || n.entry.Mode.Type() != fs.ModeSymlink {
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("/%s: too many links", inRoot(p))
+		}
+		if path.IsAbs(n.entry.Link) {
+			at = "."
+		}
+		todo = slices.Concat(strings.Split(n.entry.Link, "/"), todo)
+	}
+	return at, nil
+}
+
+// ReadFile returns the content of one of the files that listings keep.
+func (v *View) ReadFile(p string) ([]byte, bool) {
+	real, err := v.Resolve(p)
+	if err != nil {
+		return nil, false
+	}
+	data, ok := v.files[real]
+	return data, ok
+}
+
+// Below returns all entries below a directory, sorted by path, itself not
+// among them.
+func (v *View) Below(dir string) []Entry {
+	real, err := v.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	var list []Entry
+	var walk func(n *node)
+	walk = func(n *node) {
+		for _, c := range n.children {
+			list = append(list, c.entry)
+			walk(c)
+		}
+	}
+	if n := v.find(real); n != nil {
+		walk(n)
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
