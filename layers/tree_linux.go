@@ -1,0 +1,125 @@
+package layers
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// isWhiteout says whether a file of an unpacked tree marks a deletion.
+func isWhiteout(info fs.FileInfo) bool {
+	_, _, rdev, ok := stat(info)
+	return ok && info.Mode()&fs.ModeCharDevice != 0 && rdev == 0
+}
+
+// treeLstat looks a path up in one tree of several. If info is nil, hidden says
+// whether this tree hides the path from the trees below it.
+func treeLstat(root, p string) (file string, info fs.FileInfo, hidden bool) {
+	file = filepath.Join(root, filepath.FromSlash(p))
+	for at := path.Dir(p); at != "." && at != "/"; at = path.Dir(at) {
+		dir := filepath.Join(root, filepath.FromSlash(at))
+		parent, err := os.Lstat(dir)
+		if err != nil {
+			continue
+		}
+		if !parent.IsDir() {
+			return "", nil, true
+		}
+		hidden = hidden || isOpaque(dir)
+	}
+	info, err := os.Lstat(file)
+	if err != nil {
+		return "", nil, hidden
+	}
+	if isWhiteout(info) {
+		return "", nil, true
+	}
+	return file, info, false
+}
+
+// isOpaque says whether a directory of a tree hides what is below it.
+func isOpaque(dir string) bool {
+	var buf [4]byte
+	n, err := unix.Lgetxattr(dir, opaqueXattr, buf[:])
+	return err == nil && n == 1 && buf[0] == 'y'
+}
+
+// setTime sets the modification time of a file or link; zero is 1970.
+func setTime(file string, t time.Time) error {
+	if t.IsZero() {
+		t = time.Unix(0, 0)
+	}
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return fmt.Errorf("set time of %s: %w", file, err)
+	}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, file, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// xattrs sets the extended attributes of an entry. Those that only this
+// machine's tools give a meaning to are dropped, as are those that this file
+// system or user may not set.
+func xattrs(file string, h *tar.Header) error {
+	for record, value := range h.PAXRecords {
+		name, ok := strings.CutPrefix(record, xattrPrefix)
+		if !ok || !portable(name) {
+			continue
+		}
+		err := unix.Lsetxattr(file, name, []byte(value), 0)
+		if err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("set attribute %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// portable says whether an extended attribute belongs to the image and not to
+// the way in which it is unpacked.
+func portable(name string) bool {
+	if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "user.containers.") {
+		return false
+	}
+	return strings.HasPrefix(name, "user.") || name == "security.capability"
+}
+
+// copyFile copies a regular file with its mode, time and kept owner.
+func copyFile(from, to string, info fs.FileInfo) (err error) {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	if e := w.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	uid, gid, _, ok, err := readOwner(from)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := setOwner(to, uid, gid, info.Mode()); err != nil {
+			return err
+		}
+	}
+	if err := unix.Chmod(to, uint32(tarMode(info.Mode()))); err != nil {
+		return err
+	}
+	return setTime(to, info.ModTime())
+}
