@@ -56,6 +56,20 @@ func (l Limits) filled() Limits {
 	return l
 }
 
+// check says whether the header of the entry number n, up to which the contents
+// have so many bytes, is acceptable.
+func (l Limits) check(h *tar.Header, n int, bytes int64) error {
+	switch {
+	case n >= l.Entries:
+		return fmt.Errorf("layer has more than %d entries", l.Entries)
+	case len(h.Name) > l.Name || len(h.Linkname) > l.Name:
+		return fmt.Errorf("layer has a name of more than %d bytes", l.Name)
+	case h.Size < 0 || bytes < 0 || bytes > l.Bytes:
+		return fmt.Errorf("layer has more than %d bytes", l.Bytes)
+	}
+	return nil
+}
+
 // keptLimit is the size in bytes up to which a file's content is kept.
 const keptLimit = 1 << 20
 
@@ -111,14 +125,9 @@ func each(ctx context.Context, r io.Reader, max Limits, visit func(e Entry, h *t
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if n >= max.Entries {
-			return fmt.Errorf("layer has more than %d entries", max.Entries)
-		}
-		if len(h.Name) > max.Name || len(h.Linkname) > max.Name {
-			return fmt.Errorf("layer has a name of more than %d bytes", max.Name)
-		}
-		if bytes += h.Size; h.Size < 0 || bytes > max.Bytes {
-			return fmt.Errorf("layer has more than %d bytes", max.Bytes)
+		bytes += h.Size
+		if err := max.check(h, n, bytes); err != nil {
+			return err
 		}
 		e, ok, err := entryOf(h)
 		if err != nil {
