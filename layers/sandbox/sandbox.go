@@ -1,0 +1,213 @@
+// Package sandbox runs one command in a root file system that is made of
+// unpacked layers, as an ordinary user and without a container runtime: the
+// process starts itself again in namespaces of its own, stacks the layers,
+// enters them and hands what the command changed to a function of the caller
+// that runs in the same namespaces.
+//
+// It isolates a build step from the machine's files and processes. It is no
+// security boundary against hostile commands: these share the kernel and, if
+// not told otherwise, the network. It knows neither images nor tar; what is
+// done to trees and changes is in the [Verb] functions given to [Main]. It does
+// not limit memory or time and never asks for more rights than it has.
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// IDs says which user and group ids exist in the sandbox.
+type IDs string
+
+// IDsAuto is every id for root with CAP_SETUID, CAP_SETGID and CAP_SETFCAP and
+// IDsSingle for everyone else. IDsSingle maps the caller's own id to root and
+// nothing else: changes of owner are recorded instead of made, and there is no
+// becoming another user. IDsSubuid adds the ids that /etc/subuid and
+// /etc/subgid lend the caller; root has all ids anyway.
+const (
+	IDsAuto   IDs = "auto"
+	IDsSingle IDs = "single"
+	IDsSubuid IDs = "subuid"
+)
+
+// Mode is a way to run a command.
+type Mode string
+
+// The modes, in the order in which they are tried. ModeOverlay stacks the
+// layers with the kernel's overlayfs. ModeTmpfs does too but has what the
+// command writes in memory, for scratch directories that are on an overlay
+// themselves. ModeCopy makes a private copy of the stacked layers. ModeChroot
+// enters such a copy without namespaces and needs root with CAP_SYS_CHROOT.
+// ModeLoader is not available.
+const (
+	ModeOverlay Mode = "overlay"
+	ModeTmpfs   Mode = "tmpfs"
+	ModeCopy    Mode = "copy"
+	ModeChroot  Mode = "chroot"
+	ModeLoader  Mode = "loader"
+)
+
+// Errors that a caller may test for.
+var (
+	// ErrUnavailable says that no mode works here; its text says why.
+	ErrUnavailable = errors.New("no way to run commands in an image here")
+	// ErrUnsupported says that the operating system is not Linux.
+	ErrUnsupported = errors.New("commands are run in images on Linux only")
+	// ErrNeedsIDs says that a command failed since it needs more than one id.
+	ErrNeedsIDs = errors.New("the command needs more than one user id (subordinate ids)")
+)
+
+// Options say how a sandbox is made.
+type Options struct {
+	// Dir is an existing directory, better private, on the file system of the
+	// trees. Whatever is written while a command runs is below it in
+	// directories run-*, which are removed afterwards.
+	Dir string
+	// Mode is the only mode to be tried; empty tries one after another.
+	Mode Mode
+	// IDs is IDsAuto if empty.
+	IDs IDs
+	// Exe is the program that is started as the sandbox's inner process and
+	// calls [Main] first; empty is the running one.
+	Exe string
+	// Log is told what a user may want to know of a mode that did not work;
+	// it may be nil.
+	Log io.Writer
+}
+
+// A Mount makes a file or directory of the host visible to the command.
+// Neither the mount point nor what is written there is among the changes. In
+// ModeChroot nothing can be mounted: files are copied in, directories are empty.
+type Mount struct {
+	Source   string // on the host
+	Target   string // absolute, in the image; made if it is missing
+	ReadOnly bool
+}
+
+// A Command is what is run once in a stack of trees.
+type Command struct {
+	// Lowers are tree directories, topmost first: each holds the files in fs
+	// and owners of what cannot have attributes in owners.json.
+	Lowers []string
+	// Args is the command; without a slash it is looked up in Env's PATH,
+	// inside. Env is the whole environment, Dir an existing directory there.
+	Args, Env []string
+	Dir       string
+	// UID, GID and Groups are whom it runs as. With one id it runs as root
+	// whatever they say, and what it adds belongs to UID and GID.
+	UID, GID int
+	Groups   []int
+	Mounts   []Mount
+	// Network is "host" (or empty) or "none": only a loopback device.
+	Network string
+	// Hostname is "localhost" if empty.
+	Hostname string
+	// Stdin nil is empty. Stdout and Stderr may be nil and may be the same.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// After is called inside with the changes if the command exited with 0.
+	After *Call
+	// Discard says that the changes are thrown away; then Stdin, Stdout and
+	// Stderr that are files are given to the command as they are, terminals
+	// included, and ExitError has no tail.
+	Discard bool
+	// Keep is an existing directory, on Options.Dir's file system, that
+	// becomes a tree with the changes after After succeeded. See [Sandbox.CanKeep].
+	Keep string
+}
+
+// A Call runs a verb in the sandbox. In and Out may be nil.
+type Call struct {
+	Verb string
+	Args any // marshalled to JSON
+	In   io.Reader
+	Out  io.Writer
+}
+
+// Changes says where a verb finds what a command changed: in Upper, the upper
+// directory of an overlay of Lowers (with user.overlay.* attributes), or in
+// Root, compared with the snapshot in the file Before.
+type Changes struct {
+	Upper  string   `json:"upper,omitempty"`
+	Root   string   `json:"root,omitempty"`
+	Before string   `json:"before,omitempty"`
+	Lowers []string `json:"lowers,omitempty"` // directories with files, topmost first
+	Tables []string `json:"tables,omitempty"` // their owners.json, same order
+	// ChownTable is a JSON file {"path": {"uid": n, "gid": n, "mode": n}} with
+	// the owners of changed entries that cannot have attributes; paths have no
+	// leading slash. It may be missing.
+	ChownTable string `json:"chown_table,omitempty"`
+	// Skip are the mount points made for the command, absolute.
+	Skip []string `json:"skip,omitempty"`
+}
+
+// Env is what a verb gets.
+type Env struct {
+	Changes *Changes // nil if no command ran
+	Owners  string   // as [Sandbox.Owners]
+	Args    json.RawMessage
+	In      io.Reader // empty if Call had none
+	Out     io.Writer
+}
+
+// A Verb is a function that is run inside the sandbox, as root there and with
+// the host's files visible. Its error reaches the caller as text only.
+type Verb func(ctx context.Context, e Env) error
+
+// MergeArgs are the arguments of the verb "merge", which modes without an
+// overlay need: a copy of the stacked trees Lowers (topmost first) is made in
+// the existing directory Dst.
+type MergeArgs struct {
+	Lowers []string `json:"lowers"`
+	Dst    string   `json:"dst"`
+	Owners string   `json:"owners"`
+}
+
+// SnapshotArgs are the arguments of the verb "snapshot", which modes without an
+// overlay need: what is in Root is noted in File.
+type SnapshotArgs struct {
+	Root string `json:"root"`
+	File string `json:"file"`
+}
+
+// An ExitError says that a command ended with something else than 0.
+type ExitError struct {
+	Args []string
+	Code int    // 128 + n if signal n ended it, 127 if there is no such command
+	Tail string // the last lines it printed
+}
+
+// Error names the command and its exit code; the tail is left to the caller.
+func (e *ExitError) Error() string {
+	name := strings.Join(e.Args, " ")
+	if len(name) > 200 {
+		name = name[:200] + "…"
+	}
+	return fmt.Sprintf("%s: exit code %d", name, e.Code)
+}
+
+// A Report says what of the sandbox works here, for people.
+type Report struct {
+	Mode   Mode         // what Open would take, "" if nothing
+	IDs    string       // "root", "identity", "single" or "subuid"
+	Record bool         // changes of owner can be recorded
+	Modes  []ModeReport // in the order of trying
+	Facts  []Fact       // settings of the kernel and the process that matter
+}
+
+// A ModeReport says of one mode and one way to map ids if it works, if not why,
+// and what would allow it.
+type ModeReport struct {
+	Mode Mode
+	IDs  string
+	OK   bool
+	Why  string
+	Fix  string
+}
+
+// A Fact is a setting and its value, "absent" if there is no such setting.
+type Fact struct{ Name, Value string }
