@@ -1,0 +1,57 @@
+# kanso: what can be made. Everything needs Go and make; what else a script needs it installs with apt, as root.
+
+GO ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+export CGO_ENABLED := 0
+BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: build quickstart test test-self test-user test-race lint cross compare modes memory clean
+
+build:
+	$(BUILD) -o bin/kanso ./cmd/kanso
+
+# A sample pipeline's image: built, pushed, exported and run, without Docker.
+quickstart: build
+	testdata/quickstart.sh
+
+# Everything that is tested: as who you are and, if you are root, as an ordinary user, too.
+test: test-self
+	if [ "$$(id -u)" = 0 ]; then $(MAKE) test-user; fi
+
+test-self: build
+	$(GO) vet ./...
+	testdata/e2e/base.sh
+	testdata/e2e/odd.sh $(GO) test ./...
+	testdata/e2e/odd.sh testdata/e2e/all.sh
+
+# As the user kanso-test, who has no subordinate ids, from a copy that it can read.
+test-user: build
+	testdata/e2e/base.sh
+	testdata/e2e/user.sh
+
+# The race detector needs cgo and a C compiler.
+test-race:
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+lint:
+	$(GOLANGCI_LINT) run ./...
+
+cross:
+	for target in darwin/arm64 windows/amd64 linux/arm64; do \
+		echo "$$target"; GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./cmd/kanso || exit 1; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./... || exit 1; \
+	done
+
+compare: build
+	testdata/compare/compare.sh
+
+modes: build
+	testdata/modes/modes.sh
+
+memory: build
+	testdata/e2e/memory.sh 2G 10G
+
+clean:
+	rm -rf bin .quickstart
