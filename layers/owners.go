@@ -86,14 +86,13 @@ func formatOwner(uid, gid int, mode fs.FileMode) string {
 	return strconv.Itoa(uid) + ":" + strconv.Itoa(gid) + ":0" + strconv.FormatInt(tarMode(mode), 8)
 }
 
-// parseOwner takes modes with and without the bits of a type.
-func parseOwner(s string) (uid, gid int, perm int64, ok bool) {
+// parseOwner reads the owner; the mode is that on disk.
+func parseOwner(s string) (uid, gid int, ok bool) {
 	parts := strings.Split(s, ":")
 	if len(parts) < 3 {
-		return 0, 0, 0, false
+		return 0, 0, false
 	}
 	uid, ok1 := number(parts[0])
 	gid, ok2 := number(parts[1])
-	perm, err := strconv.ParseInt(parts[2], 8, 64)
-	return uid, gid, perm & 0o7777, ok1 && ok2 && err == nil
+	return uid, gid, ok1 && ok2
 }

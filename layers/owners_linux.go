@@ -17,16 +17,16 @@ func setOwner(file string, uid, gid int, mode fs.FileMode) error {
 }
 
 // readOwner returns the owner that is kept with a file or directory; ok is
-// false if none is.
-func readOwner(file string) (uid, gid int, perm int64, ok bool, err error) {
+// false, and the owner 0:0, if none is.
+func readOwner(file string) (uid, gid int, ok bool, err error) {
 	var buf [64]byte
 	n, err := unix.Lgetxattr(file, ownerXattr, buf[:])
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EPERM) {
-		return 0, 0, 0, false, nil
+		return 0, 0, false, nil
 	}
 	if err != nil {
-		return 0, 0, 0, false, fmt.Errorf("read owner of %s: %w", file, err)
+		return 0, 0, false, fmt.Errorf("read owner of %s: %w", file, err)
 	}
-	uid, gid, perm, ok = parseOwner(string(buf[:n]))
-	return uid, gid, perm, ok, nil
+	uid, gid, ok = parseOwner(string(buf[:n]))
+	return uid, gid, ok, nil
 }

@@ -92,7 +92,27 @@ func portable(name string) bool {
 }
 
 // copyFile copies a regular file with its mode, time and kept owner.
-func copyFile(from, to string, info fs.FileInfo) (err error) {
+func copyFile(from, to string, info fs.FileInfo) error {
+	if err := copyContent(from, to); err != nil {
+		return err
+	}
+	uid, gid, ok, err := readOwner(from)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := setOwner(to, uid, gid, info.Mode()); err != nil {
+			return err
+		}
+	}
+	if err := unix.Chmod(to, uint32(tarMode(info.Mode()))); err != nil {
+		return err
+	}
+	return setTime(to, info.ModTime())
+}
+
+// copyContent copies a regular file to a new one that only its owner can read.
+func copyContent(from, to string) error {
 	r, err := os.Open(from)
 	if err != nil {
 		return err
@@ -106,20 +126,5 @@ func copyFile(from, to string, info fs.FileInfo) (err error) {
 	if e := w.Close(); err == nil {
 		err = e
 	}
-	if err != nil {
-		return err
-	}
-	uid, gid, _, ok, err := readOwner(from)
-	if err != nil {
-		return err
-	}
-	if ok {
-		if err := setOwner(to, uid, gid, info.Mode()); err != nil {
-			return err
-		}
-	}
-	if err := unix.Chmod(to, uint32(tarMode(info.Mode()))); err != nil {
-		return err
-	}
-	return setTime(to, info.ModTime())
+	return err
 }

@@ -376,7 +376,7 @@ func (u *unpacker) likeBelow(p, from string, info fs.FileInfo) error {
 		e.UID, e.GID, _, _ = stat(info)
 		return u.own(e, p)
 	}
-	uid, gid, _, _, err := readOwner(from)
+	uid, gid, _, err := readOwner(from)
 	if err != nil {
 		return err
 	}

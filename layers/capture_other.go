@@ -1,0 +1,17 @@
+//go:build !linux
+
+package layers
+
+import (
+	"context"
+	"io"
+)
+
+// Capture needs Linux.
+func Capture(context.Context, io.Writer, Changes, CaptureOptions) error { return ErrNotHere }
+
+// Snapshot needs Linux.
+func Snapshot(context.Context, string, string) error { return ErrNotHere }
+
+// Merge needs Linux.
+func Merge(context.Context, []string, string, Owners) error { return ErrNotHere }
