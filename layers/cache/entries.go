@@ -1,0 +1,196 @@
+package cache
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// layerEntry is what is kept under the key of a step.
+type layerEntry struct {
+	DiffID     v1.Hash       `json:"diff_id"`
+	Descriptor v1.Descriptor `json:"descriptor"`
+}
+
+// nameOf makes a file name of any text.
+func nameOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func (d *Dir) layerFile(key string) string {
+	name := nameOf(key)
+	return filepath.Join(d.root, layersDir, name[:2], name)
+}
+
+// Layer returns the layer that was made under a step's key. It is found only
+// while its blob is there too and has the right size; an entry that cannot be
+// read is none.
+func (d *Dir) Layer(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error) {
+	data, err := os.ReadFile(d.layerFile(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return diffID, desc, false, nil
+	}
+	if err != nil {
+		return diffID, desc, false, fmt.Errorf("read layer entry: %w", err)
+	}
+	var e layerEntry
+	readable := json.Unmarshal(data, &e) == nil
+	if !readable || !d.holds(e.Descriptor) {
+		return diffID, desc, false, nil
+	}
+	return e.DiffID, e.Descriptor, true, nil
+}
+
+// holds says whether the blob is there with its whole length.
+func (d *Dir) holds(desc v1.Descriptor) bool {
+	file, ok := d.Blob(desc.Digest)
+	if !ok {
+		return false
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Size() == desc.Size
+}
+
+// PutLayer remembers which layer a step's key made.
+func (d *Dir) PutLayer(key string, diffID v1.Hash, desc v1.Descriptor) error {
+	data, err := json.Marshal(layerEntry{diffID, desc})
+	if err != nil {
+		return fmt.Errorf("encode layer entry: %w", err)
+	}
+	return d.write(d.layerFile(key), data)
+}
+
+func (d *Dir) blobFile(digest v1.Hash) string {
+	return filepath.Join(d.root, blobsDir, digest.Algorithm, digest.Hex)
+}
+
+// Blob returns the file that holds the bytes of a digest.
+func (d *Dir) Blob(digest v1.Hash) (file string, ok bool) {
+	file = d.blobFile(digest)
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+		return "", false
+	}
+	if d.o.Now != nil {
+		now := d.o.Now()
+		_ = os.Chtimes(file, now, now) // only tells what was used last
+	}
+	return file, true
+}
+
+// errDigest is wrapped by the error for bytes that are not what they should be.
+var errDigest = errors.New("digest does not match")
+
+// PutBlob keeps what write writes. write returns the sha256 digest that it
+// should have; anything else is an error and nothing is kept.
+func (d *Dir) PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, error)) (err error) {
+	f, err := os.CreateTemp(filepath.Join(d.root, tempDir), "blob-")
+	if err != nil {
+		return fmt.Errorf("write blob: %w", err)
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	h := &hashing{w: bufio.NewWriterSize(f, 256<<10), h: sha256.New()}
+	want, err := write(h)
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if got := hex.EncodeToString(h.h.Sum(nil)); want.Algorithm != "sha256" || want.Hex != got {
+		return fmt.Errorf("write blob %s: got sha256:%s: %w", want, got, errDigest)
+	}
+	if err := h.w.Flush(); err != nil {
+		return fmt.Errorf("write blob: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write blob: %w", err)
+	}
+	return place(f.Name(), d.blobFile(want))
+}
+
+type hashing struct {
+	w *bufio.Writer
+	h hash.Hash
+}
+
+func (h *hashing) Write(p []byte) (int, error) {
+	n, err := h.w.Write(p)
+	h.h.Write(p[:n])
+	return n, err
+}
+
+func (d *Dir) valueFile(kind, key string) string {
+	return filepath.Join(d.root, valuesDir, kind, nameOf(key))
+}
+
+// Value returns a small fact; ok is false if none is kept.
+func (d *Dir) Value(kind, key string) ([]byte, bool, error) {
+	data, err := os.ReadFile(d.valueFile(kind, key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", kind, err)
+	}
+	return data, true, nil
+}
+
+// PutValue keeps a small fact; kind is a word of ours, key any text.
+func (d *Dir) PutValue(kind, key string, data []byte) error {
+	return d.write(d.valueFile(kind, key), data)
+}
+
+func (d *Dir) write(file string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("write entry: %w", err)
+	}
+	return writeWhole(file, filepath.Join(d.root, tempDir), data)
+}
+
+// writeWhole writes a file by way of another one, in the directory temp.
+func writeWhole(file, temp string, data []byte) (err error) {
+	f, err := os.CreateTemp(temp, "entry-")
+	if err != nil {
+		return fmt.Errorf("write entry: %w", err)
+	}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write entry: %w", err)
+	}
+	return nil
+}
+
+// place moves a finished file to its place.
+func place(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("write entry: %w", err)
+	}
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("write entry: %w", err)
+	}
+	return nil
+}

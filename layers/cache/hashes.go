@@ -1,0 +1,136 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// A stamp is what stat says of a file and what changes when its content does.
+type stamp struct {
+	Dev, Ino uint64
+	Size     int64
+	Mtime    int64 // in nanoseconds
+	Ctime    int64
+}
+
+// remembered is a file's stamp and the sha256 of its content.
+type remembered struct {
+	Stamp stamp
+	Hash  string
+}
+
+// racy is how much older than the build a file must be to be remembered: one
+// that is changed twice within the resolution of a file system's clock looks
+// the same both times.
+const racy = 2 * time.Second
+
+// maxHashes bounds the memory; beyond it the file starts anew.
+const maxHashes = 1_000_000
+
+// hashes remembers contents of files.
+type hashes struct {
+	file   string
+	mu     sync.Mutex
+	loaded bool
+	start  int64 // by the file system's clock, in nanoseconds
+	known  map[string]remembered
+	added  map[string]remembered
+}
+
+// load reads the memory. One that cannot be read is forgotten.
+func (h *hashes) load() {
+	if h.loaded {
+		return
+	}
+	h.loaded, h.added = true, map[string]remembered{}
+	h.known = readHashes(h.file)
+	f, err := os.CreateTemp(filepath.Dir(h.file), "clock-")
+	if err != nil {
+		return // start stays 0, so nothing is remembered
+	}
+	if info, err := f.Stat(); err == nil {
+		h.start = info.ModTime().UnixNano()
+	}
+	f.Close()
+	os.Remove(f.Name())
+}
+
+func readHashes(file string) map[string]remembered {
+	known := map[string]remembered{}
+	data, err := os.ReadFile(file)
+	if err == nil && gob.NewDecoder(bytes.NewReader(data)).Decode(&known) != nil {
+		return map[string]remembered{}
+	}
+	return known
+}
+
+// FileHash returns the hash of a file's content if the file is as it was when
+// the hash was taken.
+func (d *Dir) FileHash(file string, info fs.FileInfo) (v1.Hash, bool) {
+	s, ok := stampOf(info)
+	if !ok {
+		return v1.Hash{}, false
+	}
+	h := &d.files
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.load()
+	r, ok := h.added[file]
+	if !ok {
+		r, ok = h.known[file]
+	}
+	if !ok || r.Stamp != s {
+		return v1.Hash{}, false
+	}
+	return v1.Hash{Algorithm: "sha256", Hex: r.Hash}, true
+}
+
+// PutFileHash remembers the hash of a file's content. info was taken before
+// the content was read. A file that changed moments ago is not remembered: it
+// could change again and look the same.
+func (d *Dir) PutFileHash(file string, info fs.FileInfo, sum v1.Hash) {
+	s, ok := stampOf(info)
+	if !ok || sum.Algorithm != "sha256" {
+		return
+	}
+	h := &d.files
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.load()
+	if limit := h.start - int64(racy); s.Mtime >= limit || s.Ctime >= limit {
+		return
+	}
+	h.added[file] = remembered{s, sum.Hex}
+}
+
+// Flush writes the remembered hashes down, together with what other builds
+// wrote meanwhile.
+func (d *Dir) Flush() error {
+	h := &d.files
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.added) == 0 {
+		return nil
+	}
+	all := readHashes(h.file)
+	if len(all)+len(h.added) > maxHashes {
+		all = map[string]remembered{}
+	}
+	for k, v := range h.added {
+		all[k], h.known[k] = v, v
+	}
+	var buf bytes.Buffer
+	if err := gob.NewEncoder(&buf).Encode(all); err != nil {
+		return errors.Join(errors.New("encode file hashes"), err)
+	}
+	h.added = map[string]remembered{}
+	return writeWhole(h.file, filepath.Join(d.root, tempDir), buf.Bytes())
+}

@@ -1,0 +1,91 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+func (d *Dir) treeDir(set string, chain v1.Hash) string {
+	return filepath.Join(d.root, treesDir, set, chain.Hex)
+}
+
+// lockTree opens the lock of a tree; it is never deleted.
+func (d *Dir) lockTree(set string, chain v1.Hash) (*lock, error) {
+	if err := os.MkdirAll(filepath.Join(d.root, treesDir, set), 0o700); err != nil {
+		return nil, err
+	}
+	return openLock(d.treeDir(set, chain) + ".lock")
+}
+
+// HasTree says whether a tree is there.
+func (d *Dir) HasTree(set string, chain v1.Hash) bool {
+	_, err := os.Lstat(d.treeDir(set, chain))
+	return err == nil
+}
+
+// Tree returns the directory of an unpacked layer: the top one of a chain of
+// layers, in the set of trees that one kind of sandbox can use. If it is not
+// there fill has to fill an empty directory, once, while others wait. What
+// fill leaves behind when it fails is removed. release must be called; until
+// then the tree stays.
+func (d *Dir) Tree(ctx context.Context, set string, chain v1.Hash, fill func(dir string) error) (dir string, release func(), err error) {
+	l, err := d.lockTree(set, chain)
+	if err != nil {
+		return "", nil, fmt.Errorf("lock tree: %w", err)
+	}
+	if err := d.fillTree(ctx, l, set, chain, fill); err != nil {
+		l.close()
+		return "", nil, err
+	}
+	return d.treeDir(set, chain), func() { l.close() }, nil
+}
+
+func (d *Dir) fillTree(ctx context.Context, l *lock, set string, chain v1.Hash, fill func(dir string) error) error {
+	if err := l.wait(ctx, false); err != nil {
+		return fmt.Errorf("lock tree: %w", err)
+	}
+	if d.HasTree(set, chain) {
+		return nil
+	}
+	if err := l.wait(ctx, true); err != nil {
+		return fmt.Errorf("lock tree: %w", err)
+	}
+	if !d.HasTree(set, chain) {
+		temp, err := os.MkdirTemp(filepath.Join(d.root, tempDir), "tree-")
+		if err != nil {
+			return fmt.Errorf("make tree: %w", err)
+		}
+		if err := fill(temp); err != nil {
+			_ = d.o.Remove(context.WithoutCancel(ctx), temp) // the error that counts is fill's
+			return err
+		}
+		if err := os.Rename(temp, d.treeDir(set, chain)); err != nil {
+			return fmt.Errorf("keep tree: %w", err)
+		}
+	}
+	return l.wait(ctx, false)
+}
+
+// AdoptTree takes over a directory, on the cache's file system, as a tree. If
+// the tree is there already the directory is removed.
+func (d *Dir) AdoptTree(ctx context.Context, set string, chain v1.Hash, dir string) error {
+	l, err := d.lockTree(set, chain)
+	if err != nil {
+		return fmt.Errorf("lock tree: %w", err)
+	}
+	defer l.close()
+	if err := l.wait(ctx, true); err != nil {
+		return fmt.Errorf("lock tree: %w", err)
+	}
+	if d.HasTree(set, chain) {
+		return d.o.Remove(ctx, dir)
+	}
+	if err := os.Rename(dir, d.treeDir(set, chain)); err != nil {
+		return fmt.Errorf("keep tree: %w", err)
+	}
+	return nil
+}
