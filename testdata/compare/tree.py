@@ -2,6 +2,7 @@
 """Compares images as trees and configurations.
 
     tree.py [--allowed FILE] [--owners] LEFT RIGHT [LEFT RIGHT]...
+    tree.py --show PATH IMAGE...
 
 An image is DIR:TAG, an OCI layout with gzip or plain layers. Compared are path, type, mode, owner, link, content (of a
 .pyc what follows its 16-byte header), extended attributes, and of the configuration Env, User, WorkingDir, Entrypoint
@@ -149,8 +150,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--allowed", metavar="FILE")
     parser.add_argument("--owners", action="store_true")
+    parser.add_argument("--show", metavar="PATH", help="print that path's entry in each image")
     parser.add_argument("images", nargs="+", metavar="DIR:TAG")
     options = parser.parse_args()
+    if options.show:
+        for name in options.images:
+            found = Image(name).tree({}).get(options.show)
+            print(f"{options.show} {found.type} {found.mode} {found.owner} {found.link or ''}" if found else f"{options.show}: none")
+        return
     if len(options.images) % 2:
         parser.error("images come in pairs")
     allowed, used, bad, known = patterns(options.allowed), {}, 0, {}
