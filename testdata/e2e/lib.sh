@@ -137,5 +137,11 @@ print(len(new - old))
 PY
 }
 
+# with_cgroup2 COMMAND...: in a mount namespace where crun finds the unified hierarchy only; it refuses the mix of both.
+with_cgroup2() {
+	# shellcheck disable=SC2016 # the inner shell expands them
+	unshare --mount sh -c 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' - "$@"
+}
+
 # same WHAT A B: A and B are equal.
 same() { [ "$2" = "$3" ] || fail "$1 differs: $2, $3"; holds "$1"; }
