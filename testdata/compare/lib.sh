@@ -4,7 +4,7 @@
 need buildah buildah crun
 need python3 python3
 
-buildah_() { buildah --storage-driver vfs --root "$WORK/buildah/storage" --runroot "$WORK/buildah/run" "$@"; }
+buildah_() { buildah --storage-driver "${STORAGE_DRIVER:-overlay}" --root "$WORK/buildah/storage" --runroot "$WORK/buildah/run" "$@"; }
 
 # zenml_context PROJECT DIR: ZenML's own build context of it, unpacked, made by the ZenML in the base.
 zenml_context() {

@@ -48,10 +48,10 @@ for descriptor in index["manifests"]:
 PY
 holds "the layout's digests, sizes, diff ids and history agree"
 
-podman_() { with_cgroup2 podman --storage-driver vfs --root "$WORK/podman/storage" --runroot "$WORK/podman/run" --cgroup-manager cgroupfs --events-backend file "$@"; }
+podman_() { with_cgroup2 podman --storage-driver "${STORAGE_DRIVER:-overlay}" --root "$WORK/podman/storage" --runroot "$WORK/podman/run" --cgroup-manager cgroupfs --events-backend file "$@"; }
 name=$(podman_ load -q -i "$WORK/image.tar" | sed -n 's/^Loaded image[^:]*: *//p')
 [ -n "$name" ] || fail "podman has loaded no image"
-run_it() { podman_ run --rm --runtime crun --cgroups disabled --network host --env ZENML_ANALYTICS_OPT_IN=false "$name" "$@"; }
+run_it() { podman_ run --rm --runtime crun --cgroups disabled --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --network host --env ZENML_ANALYTICS_OPT_IN=false "$name" "$@"; }
 run_it python -c 'import sklearn; print("sklearn", sklearn.__version__)'
 run_it python run.py
 holds "podman runs $name: sklearn is imported, the pipeline runs"
