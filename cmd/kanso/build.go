@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+
+	"github.com/kanso-build/kanso/layers/cache"
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve"
+)
+
+// A buildRun is one run of the verb build.
+type buildRun struct {
+	*app
+	project  projectFlags
+	registry registryFlags
+	sandbox  sandboxFlags
+	cache    *string
+
+	tags, outputs, secrets                   []string
+	push, noCache                            bool
+	format, digestFile, metadataFile, report string
+
+	times times
+}
+
+func (a *app) buildVerb() *cobra.Command {
+	b := &buildRun{app: a}
+	c := &cobra.Command{
+		Use:   "build [DIR]",
+		Short: "Build the image of a ZenML project",
+		Long: `Build the image of the ZenML project in DIR (else in the current directory), and
+push it or write it to files. Where it was pushed is the only line on stdout.`,
+		Example: `  kanso build --config run.yaml --stack stack.yaml -t registry.example/team/zenml:v1 --push
+  kanso build --requirement scikit-learn --output docker-archive:image.tar`,
+		Args: atMost(1, "project directory"),
+		RunE: func(c *cobra.Command, args []string) error { return b.run(c.Context(), args) },
+	}
+	b.project.add(c)
+	b.registry.add(c)
+	b.sandbox.add(c)
+	b.cache = cacheFlag(c)
+	f := c.Flags()
+	f.StringArrayVarP(&b.tags, "tag", "t", nil, "what the image is called, `NAME[:TAG]` (repeatable), else ZenML's name in the stack's registry")
+	f.BoolVar(&b.push, "push", false, "push it")
+	f.StringArrayVarP(&b.outputs, "output", "o", nil, "write it to `PLACE`: oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE (repeatable)")
+	f.StringVar(&b.digestFile, "digest-file", "", "write the image's digest to `FILE`")
+	f.StringVar(&b.metadataFile, "metadata-file", "", "write what was built to `FILE`, as JSON")
+	f.StringVar(&b.format, "format", "", "media types of `KIND` docker or oci, else those of the base")
+	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
+	f.BoolVar(&b.noCache, "no-cache", false, "make every layer again")
+	f.StringVar(&b.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
+	return c
+}
+
+func (b *buildRun) run(ctx context.Context, args []string) (err error) {
+	b.times.start = now()
+	show, err := b.display(b.report)
+	if err != nil {
+		return err
+	}
+	defer show.close()
+	goal, options, err := b.check(args)
+	if err != nil {
+		return err
+	}
+	dir, err := b.openCache(*b.cache)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	client, err := b.client(b.registry, dir, show)
+	if err != nil {
+		return err
+	}
+	if err := goal.named(client, b.tags); err != nil {
+		return err
+	}
+	result, err := resolve.Resolve(ctx, options, bases{client}, host{b.app})
+	if err != nil {
+		return err
+	}
+	b.redact.add(mapValues(result.StepEnv)...)
+	b.warn(result.Warnings...)
+	b.times.resolved = now()
+	if err := goal.fallBack(client, b.push, result.Names); err != nil {
+		return err
+	}
+	if b.push {
+		for _, t := range goal.tags {
+			if err := client.CheckPush(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	img, err := b.build(ctx, client, dir, show, result)
+	if err != nil {
+		return err
+	}
+	b.times.built = now()
+	return b.deliver(ctx, client, goal, img)
+}
+
+// check reads the flags that can be wrong before anything is done.
+func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
+	options, err := b.project.options(b.env, args)
+	if err != nil {
+		return nil, options, err
+	}
+	if err := b.sandbox.check(); err != nil {
+		return nil, options, err
+	}
+	if b.format != "" && b.format != "docker" && b.format != "oci" {
+		return nil, options, usagef("--format %s: want docker or oci", b.format)
+	}
+	g, err := newGoal(b.outputs)
+	return g, options, err
+}
+
+// build carries out the plan.
+func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir, show display, r resolve.Result) (*oci.Image, error) {
+	date, err := b.env.sourceDate()
+	if err != nil {
+		return nil, err
+	}
+	private, remove, err := b.env.private()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	mounts, err := b.secretMounts(b.secrets, private)
+	if err != nil {
+		return nil, err
+	}
+	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(r.Context, manager) }}
+	access, err := lend.access(ctx)
+	if err != nil {
+		return nil, err
+	}
+	builder := oci.Builder{
+		Context: r.Context, Client: client, Store: dir, Runner: b.sandbox.runner(b.app, dir), IDs: sandbox.IDs(b.sandbox.ids),
+		Access: access, StepEnv: r.StepEnv, Mounts: mounts, Time: date, Created: date, Format: b.format,
+		NoCache: b.noCache, Output: show.output(), Progress: show, Now: now,
+	}
+	return builder.Build(ctx, r.Plan)
+}
+
+// deliver pushes the image, writes it, and says where it is.
+func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img *oci.Image) error {
+	digest, err := img.Digest()
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	for _, o := range g.outputs {
+		if err := oci.WriteArchive(ctx, o, img, g.archiveName()); err != nil {
+			return err
+		}
+	}
+	lines := []string{digest.String()}
+	if b.push {
+		lines = nil
+		for _, tags := range g.repositories() {
+			ref, err := client.Push(ctx, img, tags)
+			if err != nil {
+				return err
+			}
+			lines = append(lines, ref.String())
+		}
+	}
+	b.times.done = now()
+	if b.digestFile != "" {
+		if err := writeWhole(b.digestFile, []byte(digest.String()+"\n")); err != nil {
+			return fmt.Errorf("--digest-file: %w", err)
+		}
+	}
+	if b.metadataFile != "" {
+		data, err := metadata(img, g, b.times)
+		if err != nil {
+			return err
+		}
+		if err := writeWhole(b.metadataFile, data); err != nil {
+			return fmt.Errorf("--metadata-file: %w", err)
+		}
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(b.stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A goal is where an image goes.
+type goal struct {
+	tags    []name.Tag
+	outputs []oci.Output
+	zenml   string // what ZenML would call the image
+}
+
+func newGoal(outputs []string) (*goal, error) {
+	g := &goal{}
+	for _, o := range outputs {
+		out, err := oci.ParseOutput(o)
+		if err != nil {
+			return nil, usagef("--output %s: %w", o, err)
+		}
+		g.outputs = append(g.outputs, out)
+	}
+	return g, nil
+}
+
+// named takes the names of the command line.
+func (g *goal) named(client *oci.Client, tags []string) error {
+	for _, t := range tags {
+		tag, err := client.ParseTag(t)
+		if err != nil {
+			return usagef("--tag: %w", err)
+		}
+		g.tags = append(g.tags, tag)
+	}
+	return nil
+}
+
+// fallBack takes ZenML's names for the image where the command line has none.
+func (g *goal) fallBack(client *oci.Client, push bool, names []string) error {
+	if len(names) > 0 {
+		g.zenml = names[0]
+	}
+	if len(g.tags) > 0 || !push {
+		return nil
+	}
+	for _, n := range names {
+		tag, err := client.ParseTag(n)
+		if err != nil {
+			return fmt.Errorf("name of the image from ZenML's settings: %w", err)
+		}
+		g.tags = append(g.tags, tag)
+	}
+	if len(g.tags) == 0 {
+		return usagef("--push needs a name: -t NAME, or a stack with a container registry")
+	}
+	return nil
+}
+
+// archiveName is what an archive calls the image.
+func (g *goal) archiveName() string {
+	if len(g.tags) > 0 {
+		return g.tags[0].String()
+	}
+	return g.zenml
+}
+
+// repositories are the tags, grouped by repository in the order given.
+func (g *goal) repositories() [][]name.Tag {
+	var out [][]name.Tag
+	at := map[string]int{}
+	for _, t := range g.tags {
+		repo := t.Context().Name()
+		i, ok := at[repo]
+		if !ok {
+			i = len(out)
+			at[repo] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], t)
+	}
+	return out
+}
+
+// times are when the parts of a build ended.
+type times struct{ start, resolved, built, done time.Time }

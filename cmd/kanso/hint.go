@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
+)
+
+// hint is what the user can do about an error, empty if that is plain.
+func hint(err error) string {
+	var own interface{ Hint() string }
+	if errors.As(err, &own) && own.Hint() != "" {
+		return own.Hint()
+	}
+	if h := registryHint(err); h != "" {
+		return h
+	}
+	var exit *sandbox.ExitError
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room there, or name another place: --cache-dir and TMPDIR say where kanso keeps things"
+	case errors.Is(err, syscall.EDQUOT):
+		return "your quota there is used up: --cache-dir names another place"
+	case errors.Is(err, sandbox.ErrUnsupported), errors.Is(err, oci.ErrNoRunner):
+		return "steps are run on Linux only; builds without requirements and apt packages work here"
+	case errors.Is(err, sandbox.ErrNeedsIDs):
+		return "give your user subordinate ids (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, package uidmap), or build as root"
+	case errors.Is(err, sandbox.ErrUnavailable):
+		return "kanso doctor says what would allow it"
+	case errors.As(err, &exit):
+		return exitHint(exit)
+	case errors.Is(err, fs.ErrPermission):
+		return "kanso runs as you: the file has to be readable, or the directory writable, for you"
+	}
+	return ""
+}
+
+// exitHint is what to do about a step that failed.
+func exitHint(e *sandbox.ExitError) string {
+	if e.Code == exitNoCommand {
+		return fmt.Sprintf("the base has no command %q", e.Args[0])
+	}
+	return "the lines above are what the step printed; kanso plan shows all steps"
+}
+
+// registryHint is what to do about a registry's answer.
+func registryHint(err error) string {
+	var platform *oci.PlatformError
+	var plain *oci.PlainError
+	switch {
+	case errors.As(err, &plain):
+		return "--insecure " + plain.Host + " allows it"
+	case errors.As(err, &platform):
+		return "leave --platform out or name one that it has; --base names another base"
+	case errors.Is(err, oci.ErrNotFound):
+		return "check name and tag; --base names another base, --mirror another place to look for it"
+	}
+	return ""
+}

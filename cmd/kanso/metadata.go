@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/kanso-build/kanso/oci"
+)
+
+// imageInfo is what --metadata-file says of an image.
+type imageInfo struct {
+	// Key names the image among those of a build; there is one, "".
+	Key    string             `json:"key"`
+	Digest string             `json:"digest"`
+	Size   int64              `json:"size"` // of configuration and layers, compressed
+	Base   baseInfo           `json:"base"`
+	Layers []layerInfo        `json:"layers"`
+	Steps  []oci.StepReport   `json:"steps"`
+	Ran    int                `json:"ran"` // steps that started a process
+	Tags   []string           `json:"tags"`
+	Times  map[string]float64 `json:"times"` // seconds
+}
+
+type baseInfo struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+// layerInfo describes a layer; those of the base have no step.
+type layerInfo struct {
+	Step   string `json:"step,omitempty"`
+	Digest string `json:"digest"`
+	DiffID string `json:"diff_id"`
+	Size   int64  `json:"size"`
+	Cached bool   `json:"cached"`
+}
+
+// metadata is the content of --metadata-file.
+func metadata(img *oci.Image, g *goal, t times) ([]byte, error) {
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	info := imageInfo{
+		Digest: digest.String(), Size: m.Config.Size, Base: baseInfo{Name: img.Base.Ref, Digest: img.Base.Digest.String()},
+		Layers: []layerInfo{}, Steps: img.Steps, Ran: img.Ran, Tags: []string{},
+		Times: map[string]float64{
+			"resolve": t.resolved.Sub(t.start).Seconds(), "build": t.built.Sub(t.resolved).Seconds(),
+			"deliver": t.done.Sub(t.built).Seconds(), "total": t.done.Sub(t.start).Seconds(),
+		},
+	}
+	if img.Base.Name != "" {
+		info.Base.Name = img.Base.Name
+	}
+	for _, tag := range g.tags {
+		info.Tags = append(info.Tags, tag.String())
+	}
+	steps := img.Steps
+	for i, l := range m.Layers {
+		diffID := ""
+		if i < len(config.RootFS.DiffIDs) {
+			diffID = config.RootFS.DiffIDs[i].String()
+		}
+		layer := layerInfo{Digest: l.Digest.String(), DiffID: diffID, Size: l.Size, Cached: true}
+		for n, s := range steps {
+			if s.DiffID == diffID && s.DiffID != "" {
+				layer.Step, layer.Cached = s.Step, s.Cached
+				steps = steps[n+1:]
+				break
+			}
+		}
+		info.Layers = append(info.Layers, layer)
+		info.Size += l.Size
+	}
+	data, err := json.MarshalIndent(map[string]any{"images": []imageInfo{info}}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// writeWhole writes a file that is there whole or not at all.
+func writeWhole(file string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), ".kanso-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}

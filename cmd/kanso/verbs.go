@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
+)
+
+// verbs are what the sandbox's own process can be asked to do with trees.
+func verbs() map[string]sandbox.Verb {
+	return map[string]sandbox.Verb{
+		"unpack": unpack, "capture": capture, "merge": merge, "snapshot": snapshot, "remove": remove,
+	}
+}
+
+// unpack turns the layer that comes in into a tree. What it holds goes out.
+func unpack(ctx context.Context, e sandbox.Env) error {
+	var args oci.UnpackArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	z, err := layers.Decompress(e.In)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	sum := sha256.New()
+	tar := io.TeeReader(z, sum)
+	list, err := layers.Unpack(ctx, tar, args.Dir, layers.UnpackOptions{Owners: args.Owners, Below: args.Below})
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, tar); err != nil { // what follows the tar is part of its digest
+		return fmt.Errorf("read layer: %w", err)
+	}
+	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != args.DiffID {
+		return fmt.Errorf("layer is %s, not %s as the image says", got, args.DiffID)
+	}
+	return json.NewEncoder(e.Out).Encode(list)
+}
+
+// capture sends out what a command changed as a layer.
+func capture(ctx context.Context, e sandbox.Env) error {
+	if e.Changes == nil {
+		return errors.New("no command ran")
+	}
+	var o layers.CaptureOptions
+	if err := json.Unmarshal(e.Args, &o); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	c := *e.Changes
+	return layers.Capture(ctx, e.Out, layers.Changes{
+		Upper: c.Upper, Root: c.Root, Before: c.Before, Lowers: c.Lowers, Tables: c.Tables,
+		ChownTable: c.ChownTable, Skip: c.Skip,
+	}, o)
+}
+
+func merge(ctx context.Context, e sandbox.Env) error {
+	var args sandbox.MergeArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	roots := make([]string, len(args.Lowers))
+	for i, tree := range args.Lowers {
+		roots[i] = layers.TreeFiles(tree)
+	}
+	return layers.Merge(ctx, roots, args.Dst, layers.Owners(args.Owners))
+}
+
+func snapshot(ctx context.Context, e sandbox.Env) error {
+	var args sandbox.SnapshotArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	return layers.Snapshot(ctx, args.Root, args.File)
+}
+
+// remove deletes trees, whose files belong to ids of the sandbox.
+func remove(ctx context.Context, e sandbox.Env) error {
+	var args oci.RemoveArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	for _, p := range args.Paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := layers.RemoveAll(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
