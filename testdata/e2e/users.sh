@@ -16,6 +16,6 @@ as_user() {
 	local user=$1 home
 	shift
 	home=$(getent passwd "$user" | cut -d: -f6)
-	runuser -u "$user" -- env -u XDG_CACHE_HOME -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR -u KANSO_CACHE_DIR \
-		-u GOPATH -u GOMODCACHE -u GOCACHE -u GOBIN HOME="$home" USER="$user" TMPDIR="$WORK" KANSO_TEST_CACHE="$CACHE" "$@"
+	runuser -u "$user" -- env -u XDG_CACHE_HOME -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR -u KANSO_CACHE_DIR -u TMPDIR \
+		-u GOPATH -u GOMODCACHE -u GOCACHE -u GOBIN HOME="$home" USER="$user" KANSO_TEST_CACHE="$CACHE" "$@"
 }
