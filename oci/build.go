@@ -1,0 +1,277 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// ErrNoRunner is wrapped by the error for a step that must run where nothing
+// can run it.
+var ErrNoRunner = errors.New("no way to run a step here")
+
+// A Builder carries out plans. Context, Client and Store are required.
+type Builder struct {
+	// Context is the host directory that the files of Copy steps are in.
+	Context string
+	// Client gets bases.
+	Client *Client
+	// Store keeps layers between builds.
+	Store Store
+	// Runner opens the sandbox; it is called when the first step must run and
+	// once more with other ids if these do not suffice. Nil runs nothing.
+	Runner func(ctx context.Context, ids sandbox.IDs) (Runner, error)
+	// IDs says which ids steps have; empty means one, and more on a retry.
+	IDs sandbox.IDs
+	// Access is what package managers are lent, by the names of [plan.Run].
+	Access map[string]Access
+	// StepEnv has the values of the variables that Install and Run steps name.
+	StepEnv map[string]string
+	// Mounts are lent to every step that runs: secrets.
+	Mounts []sandbox.Mount
+	// Time is the modification time of every file; zero is 1980-01-01, the
+	// earliest that zip files can say.
+	Time time.Time
+	// Created stands in the image and its history; zero is the base's.
+	Created time.Time
+	// Compression is how layers are compressed.
+	Compression layers.Compression
+	// Format is "docker", "oci", or empty for that of the base.
+	Format string
+	// NoCache makes every layer again.
+	NoCache bool
+	// Output takes what steps print; nil drops it.
+	Output io.Writer
+	// Progress is told what goes on; it may be nil.
+	Progress Progress
+	// Now is the clock that steps are timed with; nil times nothing.
+	Now func() time.Time
+}
+
+// An Image is what a plan was made into. Its layers are read from the store or
+// from where the base came from, when they are read.
+type Image struct {
+	v1.Image
+	// Base is what the image stands on.
+	Base Base
+	// Steps tells of every step of the last stage, in order.
+	Steps []StepReport
+	// Ran counts the steps that started a process.
+	Ran int
+}
+
+// A StepReport tells what became of a step.
+type StepReport struct {
+	Step     string        `json:"step"`
+	Kind     string        `json:"kind"`
+	Key      string        `json:"key,omitempty"`     // empty for Set steps
+	Cached   bool          `json:"cached,omitempty"`  // the layer was there
+	Unknown  bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
+	DiffID   string        `json:"diff_id,omitempty"`
+	Digest   string        `json:"digest,omitempty"`
+	Size     int64         `json:"size,omitempty"` // compressed, in bytes
+	Duration time.Duration `json:"duration_ns,omitempty"`
+}
+
+// Build carries out a plan. The image of the last stage is returned; it has to
+// be pushed or written to be anywhere.
+func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
+	st, err := b.carryOut(ctx, p, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Store.Flush(); err != nil {
+		b.note("remember file hashes: %v", err)
+	}
+	img, err := st.image(b.Format)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{Image: img, Base: st.base, Steps: st.reports, Ran: st.ran}, nil
+}
+
+// Explain says what Build would do: for every step its key and whether its
+// layer is there. Nothing is run and no layer is made. The keys of steps after
+// one that must run are not known.
+func (b *Builder) Explain(ctx context.Context, p plan.Plan) ([]StepReport, error) {
+	st, err := b.carryOut(ctx, p, true)
+	if err != nil {
+		return nil, err
+	}
+	return st.reports, nil
+}
+
+func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) (*state, error) {
+	if len(p.Stages) == 0 {
+		return nil, errors.New("plan has no stage")
+	}
+	named := map[string]*state{}
+	var st *state
+	for _, stage := range p.Stages {
+		var err error
+		if st, err = b.begin(ctx, stage, named); err != nil {
+			return nil, err
+		}
+		st.dry = dry
+		for i, step := range stage.Steps {
+			if err := b.step(ctx, st, step); err != nil {
+				return nil, fmt.Errorf("step %d, %s: %w", i+1, brief(step), err)
+			}
+		}
+		if stage.Name != "" {
+			named[strings.ToLower(stage.Name)] = st
+		}
+	}
+	return st, nil
+}
+
+// begin returns the state of a stage before its first step.
+func (b *Builder) begin(ctx context.Context, stage plan.Stage, named map[string]*state) (*state, error) {
+	if earlier, ok := named[strings.ToLower(stage.Base)]; ok {
+		return earlier.fork(), nil
+	}
+	base, err := b.Client.Base(ctx, stage.Base, stage.Platform)
+	if err != nil {
+		return nil, err // says "base NAME" itself
+	}
+	return newState(base, b.Created)
+}
+
+func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	switch s := s.(type) {
+	case plan.Set:
+		st.set(s)
+		st.reports = append(st.reports, StepReport{Step: s.String(), Kind: s.Kind()})
+		return nil
+	case plan.Write:
+		return b.write(ctx, st, s)
+	case plan.Copy:
+		return b.copy(ctx, st, s)
+	case plan.Install:
+		return b.install(ctx, st, s)
+	case plan.Run:
+		return b.run(ctx, st, s)
+	}
+	return fmt.Errorf("unknown kind of step %T", s)
+}
+
+// work is one layer to be had: from the store under its key, or by making it.
+type work struct {
+	step, kind, key string
+	make            func(ctx context.Context) (v1.Hash, v1.Descriptor, error)
+	runs            bool // making it starts a process
+	adopts          bool // it depends on what such a process left
+}
+
+// layer does a work and puts its layer on top of the state.
+func (b *Builder) layer(ctx context.Context, st *state, w work) error {
+	start := b.now()
+	r := StepReport{Step: w.step, Kind: w.kind, Key: w.key}
+	if st.missed && w.runs || st.missedRun && w.adopts {
+		r.Key, r.Unknown = "", true
+		st.reports = append(st.reports, r)
+		return nil
+	}
+	diffID, desc, ok, err := b.find(w.key)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ok:
+		r.Cached = true
+	case st.dry:
+		st.missed, st.missedRun = true, st.missedRun || w.runs
+		st.reports = append(st.reports, r)
+		return nil
+	default:
+		b.note("%s", w.step)
+		if diffID, desc, err = w.make(ctx); err != nil {
+			return err
+		}
+		if err := b.Store.PutLayer(w.key, diffID, desc); err != nil {
+			return fmt.Errorf("keep layer: %w", err)
+		}
+		if w.runs {
+			st.ran++
+		}
+	}
+	file, ok := b.Store.Blob(desc.Digest)
+	if !ok {
+		return fmt.Errorf("layer %s is gone from the cache", desc.Digest)
+	}
+	r.DiffID, r.Digest, r.Size, r.Duration = diffID.String(), desc.Digest.String(), desc.Size, b.since(start)
+	st.reports = append(st.reports, r)
+	st.add(w, storedLayer{diffID, desc, file}, diffID)
+	return nil
+}
+
+// find looks a layer up. It counts only with the list of what is in it, which
+// later steps may ask for.
+func (b *Builder) find(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error) {
+	if b.NoCache {
+		return diffID, desc, false, nil
+	}
+	diffID, desc, ok, err = b.Store.Layer(key)
+	if err != nil || !ok {
+		return diffID, desc, false, err
+	}
+	if _, ok, err = b.Store.Value(listingKind, diffID.String()); err != nil {
+		return diffID, desc, false, err
+	}
+	return diffID, desc, ok, nil
+}
+
+func (b *Builder) time() time.Time {
+	if b.Time.IsZero() {
+		return time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return b.Time.UTC().Truncate(time.Second)
+}
+
+func (b *Builder) now() time.Time {
+	if b.Now == nil {
+		return time.Time{}
+	}
+	return b.Now()
+}
+
+func (b *Builder) since(start time.Time) time.Duration { return b.now().Sub(start) }
+
+func (b *Builder) note(format string, args ...any) {
+	if b.Progress != nil {
+		b.Progress.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// brief is a step in at most 100 bytes, for errors.
+func brief(s plan.Step) string {
+	text := s.Kind()
+	if str, ok := s.(fmt.Stringer); ok {
+		text = str.String()
+	}
+	if len(text) > 100 {
+		text = strings.ToValidUTF8(text[:97], "") + "..."
+	}
+	return text
+}
+
+// cloneMap is nil for an empty map, as encoding/json leaves one out.
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
+}

@@ -1,0 +1,200 @@
+package oci
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// ErrNotFound is wrapped by the errors for images, tags and layers that are
+// not there.
+var ErrNotFound = errors.New("not found")
+
+// Blobs keeps what was read from registries. *cache.Dir is one.
+type Blobs interface {
+	Blob(digest v1.Hash) (file string, ok bool)
+	PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, error)) error
+	Value(kind, key string) ([]byte, bool, error)
+	PutValue(kind, key string, data []byte) error
+}
+
+// A Client gets images from registries and archives and pushes them. The zero
+// value reaches registries without credentials. Plain HTTP is spoken with
+// loopback addresses and with hosts in Insecure only.
+type Client struct {
+	// Keychain has the credentials, each bound to its host; nil has none.
+	Keychain authn.Keychain
+	// Mirrors are asked, in order, before the registry that they stand for.
+	Mirrors []Mirror
+	// Insecure are hosts, with their port if it is not the usual one, that may
+	// speak plain HTTP.
+	Insecure []string
+	// RootCAs certify registries; nil are the system's.
+	RootCAs *x509.CertPool
+	// Proxy is as in [http.Transport]; nil takes it from the environment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// UserAgent is what requests say of us.
+	UserAgent string
+	// Progress is told of transfers and retries; it may be nil.
+	Progress Progress
+	// Cache keeps manifests, configurations and layers; it may be nil.
+	Cache Blobs
+	// Now is the clock that says when a registry wants to be asked again; nil
+	// waits by our own rule.
+	Now func() time.Time
+
+	once sync.Once
+	rt   http.RoundTripper
+}
+
+// transport is what all requests go through.
+func (c *Client) transport() http.RoundTripper {
+	c.once.Do(func() {
+		t := &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:       &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:   20 * time.Second,
+			ResponseHeaderTimeout: 5 * time.Minute, // a registry hashes what it was sent before it answers
+			IdleConnTimeout:       90 * time.Second,
+			MaxIdleConnsPerHost:   parallel,
+			ForceAttemptHTTP2:     true,
+		}
+		if c.Proxy != nil {
+			t.Proxy = c.Proxy
+		}
+		c.rt = guard{t, c.Insecure}
+	})
+	return c.rt
+}
+
+// guard refuses plain HTTP with hosts that were not named for it, also where a
+// redirect or a registry's token service leads there.
+type guard struct {
+	next     http.RoundTripper
+	insecure []string
+}
+
+func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" && !plainAllowed(r.URL.Host, g.insecure) {
+		return nil, &PlainError{Host: r.URL.Host}
+	}
+	return g.next.RoundTrip(r)
+}
+
+// A PlainError says that a host would have been spoken with in plain HTTP.
+type PlainError struct{ Host string }
+
+func (e *PlainError) Error() string { return "plain HTTP is not allowed with " + e.Host }
+
+// plainAllowed says whether plain HTTP may be spoken with a host.
+func plainAllowed(host string, insecure []string) bool {
+	bare := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		bare = h
+	}
+	if bare == "localhost" || slices.Contains(insecure, host) || slices.Contains(insecure, bare) {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(bare, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// nameOptions are how names of a host are read.
+func (c *Client) nameOptions(ref string) []name.Option {
+	host, _, _ := strings.Cut(ref, "/")
+	if slices.Contains(c.Insecure, host) {
+		return []name.Option{name.Insecure}
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil && slices.Contains(c.Insecure, h) {
+		return []name.Option{name.Insecure}
+	}
+	return nil
+}
+
+// ParseTag reads the name that an image is to be pushed to; without a tag it
+// is "latest". A digest is refused.
+func (c *Client) ParseTag(s string) (name.Tag, error) {
+	t, err := name.NewTag(s, c.nameOptions(s)...)
+	if err != nil {
+		return name.Tag{}, fmt.Errorf("name %q: %w", s, err)
+	}
+	return t, nil
+}
+
+// remoteOptions are those of every request of ggcr's.
+func (c *Client) remoteOptions(ctx context.Context) []remote.Option {
+	keychain := c.Keychain
+	if keychain == nil {
+		keychain = anonymous{}
+	}
+	return []remote.Option{
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(keychain), remote.WithTransport(c.transport()),
+		remote.WithUserAgent(c.UserAgent), remote.WithJobs(parallel),
+	}
+}
+
+// anonymous has no credentials.
+type anonymous struct{}
+
+func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
+
+// authorized returns a client whose requests have a repository's credentials
+// for the actions of scopes. Redirects to other hosts lose them.
+func (c *Client) authorized(ctx context.Context, repo name.Repository, scopes ...string) (*http.Client, error) {
+	auth := authn.Anonymous
+	if c.Keychain != nil {
+		var err error
+		if auth, err = authn.Resolve(ctx, c.Keychain, repo); err != nil {
+			return nil, fmt.Errorf("credentials for %s: %w", repo.RegistryStr(), err)
+		}
+	}
+	rt := c.transport()
+	if c.UserAgent != "" {
+		rt = transport.NewUserAgent(rt, c.UserAgent)
+	}
+	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, rt, scopes)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: rt}, nil
+}
+
+// parallel is how many transfers are under way at once.
+const parallel = 4
+
+func (c *Client) progress() Progress { return heard(c.Progress) }
+
+// value and keep are the cache's, if there is one.
+func (c *Client) value(kind, key string) ([]byte, bool) {
+	if c.Cache == nil {
+		return nil, false
+	}
+	data, ok, err := c.Cache.Value(kind, key)
+	return data, ok && err == nil
+}
+
+func (c *Client) keep(kind, key string, data []byte) {
+	if c.Cache == nil {
+		return
+	}
+	if err := c.Cache.PutValue(kind, key, data); err != nil {
+		c.progress().Note(fmt.Sprintf("keep %s of %s: %v", kind, key, err))
+	}
+}

@@ -1,0 +1,67 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+)
+
+// pack keeps the tar that write writes: compressed and hashed as it comes, and
+// listed, all in one pass.
+func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (v1.Hash, v1.Descriptor, error) {
+	var packed layers.Packed
+	lister := newLister(ctx)
+	err := b.Store.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
+		var err error
+		packed, err = layers.Pack(ctx, w, b.Compression, func(tar io.Writer) error {
+			return write(io.MultiWriter(tar, lister))
+		})
+		return packed.Digest, err
+	})
+	list, lerr := lister.close(err)
+	if err != nil {
+		return v1.Hash{}, v1.Descriptor{}, err
+	}
+	if lerr != nil {
+		return v1.Hash{}, v1.Descriptor{}, fmt.Errorf("list layer: %w", lerr)
+	}
+	if err := b.keepListing(packed.DiffID, list); err != nil {
+		return v1.Hash{}, v1.Descriptor{}, err
+	}
+	return packed.DiffID, v1.Descriptor{MediaType: packed.MediaType, Size: packed.Size, Digest: packed.Digest}, nil
+}
+
+// A lister lists the tar that is written to it.
+type lister struct {
+	w    *io.PipeWriter
+	done chan struct{}
+	list layers.Listing
+	err  error
+}
+
+func newLister(ctx context.Context) *lister {
+	r, w := io.Pipe()
+	l := &lister{w: w, done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		l.list, l.err = layers.List(ctx, r)
+		if _, err := io.Copy(io.Discard, r); l.err == nil { // the padding after the trailer
+			l.err = err
+		}
+	}()
+	return l
+}
+
+// Write implements [io.Writer].
+func (l *lister) Write(p []byte) (int, error) { return l.w.Write(p) }
+
+// close ends the list; cause is why the tar is not whole, if it is not.
+func (l *lister) close(cause error) (layers.Listing, error) {
+	l.w.CloseWithError(cause)
+	<-l.done
+	return l.list, l.err
+}

@@ -1,0 +1,264 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// The kinds of values under which manifests and configurations are kept, by
+// digest.
+const (
+	manifestKind = "manifest"
+	configKind   = "config"
+)
+
+// registryBase finds an image in a registry or one of its mirrors.
+func (c *Client) registryBase(ctx context.Context, s string, want *v1.Platform) (Base, error) {
+	ref, err := name.ParseReference(s, c.nameOptions(s)...)
+	if err != nil {
+		return Base{}, err
+	}
+	places, err := c.places(ref)
+	if err != nil {
+		return Base{}, err
+	}
+	var firstErr error
+	for i, p := range places {
+		img, err := c.registryImage(ctx, s, p, want)
+		if err == nil {
+			return Base{Image: img, Name: canonical(ref)}, nil
+		}
+		if ctx.Err() != nil {
+			return Base{}, context.Cause(ctx)
+		}
+		if _, ok := err.(*PlatformError); ok { //nolint:errorlint // as choose made it
+			return Base{}, err
+		}
+		if i < len(places)-1 {
+			c.progress().Note(fmt.Sprintf("mirror %s: %v", p.Context().RegistryStr(), err))
+		}
+		firstErr = err
+	}
+	return Base{}, firstErr
+}
+
+// registryImage reads manifest and configuration of an image in one place.
+func (c *Client) registryImage(ctx context.Context, given string, ref name.Reference, want *v1.Platform) (*assembled, error) {
+	digest, data, err := c.resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	from := remoteBlobs{ctx, c, ref.Context()}
+	for range 3 { // an index, perhaps of indexes
+		if data == nil {
+			if data, err = c.manifest(ctx, ref.Context().Digest(digest.String())); err != nil {
+				return nil, err
+			}
+		}
+		mt, err := mediaTypeOf(data)
+		if err != nil {
+			return nil, err
+		}
+		if !mt.IsIndex() {
+			return c.cachedImage(data, from)
+		}
+		index, err := v1.ParseIndexManifest(bytes.NewReader(data))
+		if err != nil {
+			return nil, fmt.Errorf("read index: %w", err)
+		}
+		d, err := choose(given, index, want)
+		if err != nil {
+			return nil, err
+		}
+		digest, data = d.Digest, nil
+	}
+	return nil, errors.New("index within index within index")
+}
+
+// cachedImage is [readImage] with the configuration from the cache, if it is
+// there.
+func (c *Client) cachedImage(manifest []byte, from blobs) (*assembled, error) {
+	m, err := v1.ParseManifest(bytes.NewReader(manifest))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	config, ok := c.value(configKind, m.Config.Digest.String())
+	if ok && verified(config, m.Config.Digest) == nil {
+		return readImage(manifest, config, from)
+	}
+	img, err := readImage(manifest, nil, from)
+	if err == nil {
+		c.keep(configKind, m.Config.Digest.String(), img.config)
+	}
+	return img, err
+}
+
+// mediaTypeOf says what kind of document a manifest is.
+func mediaTypeOf(data []byte) (types.MediaType, error) {
+	m, err := v1.ParseIndexManifest(bytes.NewReader(data))
+	if err != nil {
+		return "", fmt.Errorf("read manifest: %w", err)
+	}
+	if m.MediaType == "" && m.Manifests != nil {
+		return types.OCIImageIndex, nil
+	}
+	return m.MediaType, nil
+}
+
+// resolve turns a tag into a digest, with one HEAD. Where a registry answers
+// no HEAD the manifest itself is read.
+func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []byte, error) {
+	if d, ok := ref.(name.Digest); ok {
+		h, err := v1.NewHash(d.DigestStr())
+		return h, nil, err
+	}
+	d, err := remote.Head(ref, c.remoteOptions(ctx)...)
+	if err == nil {
+		return d.Digest, nil, nil
+	}
+	got, gerr := remote.Get(ref, c.remoteOptions(ctx)...)
+	if gerr != nil {
+		return v1.Hash{}, nil, explained(gerr)
+	}
+	return got.Digest, got.Manifest, verified(got.Manifest, got.Digest)
+}
+
+// manifest reads a manifest by digest.
+func (c *Client) manifest(ctx context.Context, ref name.Digest) ([]byte, error) {
+	want, err := v1.NewHash(ref.DigestStr())
+	if err != nil {
+		return nil, err
+	}
+	if data, ok := c.value(manifestKind, want.String()); ok && verified(data, want) == nil {
+		return data, nil
+	}
+	got, err := remote.Get(ref, c.remoteOptions(ctx)...)
+	if err != nil {
+		return nil, explained(err)
+	}
+	if err := verified(got.Manifest, want); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	c.keep(manifestKind, want.String(), got.Manifest)
+	return got.Manifest, nil
+}
+
+// explained makes a registry's "not there" wrap [ErrNotFound].
+func explained(err error) error {
+	var t *transport.Error
+	if errors.As(err, &t) && t.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
+
+// remoteBlobs are the blobs of a repository.
+type remoteBlobs struct {
+	ctx  context.Context //nolint:containedctx // v1.Layer has no place for one
+	c    *Client
+	repo name.Repository
+}
+
+func (b remoteBlobs) open(d v1.Descriptor) (io.ReadCloser, error) {
+	if b.c.Cache != nil {
+		if file, ok := b.c.Cache.Blob(d.Digest); ok {
+			return os.Open(file)
+		}
+	}
+	l, err := remote.Layer(b.repo.Digest(d.Digest.String()), b.c.remoteOptions(b.ctx)...)
+	if err != nil {
+		return nil, explained(err)
+	}
+	r, err := l.Compressed()
+	if err != nil {
+		return nil, explained(err)
+	}
+	return checkBlob(r, d), nil
+}
+
+func (b remoteBlobs) file(digest v1.Hash) (string, bool) {
+	if b.c.Cache == nil {
+		return "", false
+	}
+	return b.c.Cache.Blob(digest)
+}
+
+func (b remoteBlobs) repository() (name.Repository, bool) { return b.repo, true }
+
+// Fetch returns a host file with the compressed bytes of a base's layer, read
+// into the cache if it is nowhere on this machine. The file must not be
+// changed. Transfers that break are begun again.
+func (c *Client) Fetch(ctx context.Context, l v1.Layer) (string, error) {
+	far, ok := l.(*farLayer)
+	if !ok {
+		return "", fmt.Errorf("layer of type %T is not one of a base", l)
+	}
+	digest := far.desc.Digest
+	if file, ok := far.from.file(digest); ok {
+		return file, nil
+	}
+	if c.Cache == nil {
+		return "", fmt.Errorf("layer %s: no cache to keep it in", digest)
+	}
+	if file, ok := c.Cache.Blob(digest); ok {
+		return file, nil
+	}
+	err := c.retried(ctx, "layer "+short(digest), func() error { return c.fetch(ctx, far) })
+	if err != nil {
+		return "", fmt.Errorf("layer %s: %w", digest, err)
+	}
+	file, ok := c.Cache.Blob(digest)
+	if !ok {
+		return "", fmt.Errorf("layer %s is gone from the cache", digest)
+	}
+	return file, nil
+}
+
+func (c *Client) fetch(ctx context.Context, far *farLayer) (err error) {
+	add, done := c.progress().Bytes("pull "+short(far.desc.Digest), far.desc.Size)
+	defer func() { done(err) }()
+	return c.Cache.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
+		r, err := far.Compressed()
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		_, err = io.Copy(w, counted(r, add))
+		if e := r.Close(); err == nil {
+			err = e
+		}
+		return far.desc.Digest, err
+	})
+}
+
+// counted tells add of what is read.
+func counted(r io.Reader, add func(int64)) io.Reader { return &counter{r, add} }
+
+type counter struct {
+	r   io.Reader
+	add func(int64)
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.add(int64(n))
+	return n, err
+}
+
+// short is enough of a digest to tell it from others on a screen.
+func short(h v1.Hash) string {
+	if len(h.Hex) > 12 {
+		return h.Hex[:12]
+	}
+	return h.Hex
+}

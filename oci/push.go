@@ -1,0 +1,236 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
+)
+
+// A RefusedError says that a registry does not let us push.
+type RefusedError struct {
+	Repository string
+	Status     int    // of the answer
+	Msg        string // what the registry says
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("push to %s: the registry refuses it (%d): %s", e.Repository, e.Status, e.Msg)
+}
+
+// refused makes an answer that forbids something a [RefusedError].
+func refused(repo name.Repository, err error) error {
+	var t *transport.Error
+	if errors.As(err, &t) {
+		switch t.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed:
+			return &RefusedError{Repository: repo.Name(), Status: t.StatusCode, Msg: messageOf(t)}
+		}
+	}
+	return fmt.Errorf("push to %s: %w", repo.Name(), err)
+}
+
+// messageOf is what a registry says was wrong.
+func messageOf(t *transport.Error) string {
+	for _, d := range t.Errors {
+		if d.Message != "" {
+			return d.Message
+		}
+	}
+	return http.StatusText(t.StatusCode)
+}
+
+// CheckPush asks whether a repository may be pushed to: an upload is begun and
+// given up. A registry that forbids it gives a [*RefusedError].
+func (c *Client) CheckPush(ctx context.Context, tag name.Tag) error {
+	u, err := c.uploader(ctx, tag.Repository)
+	if err != nil {
+		return refused(tag.Repository, err)
+	}
+	place, _, err := u.begin(ctx, v1.Hash{}, "")
+	if err != nil {
+		return refused(tag.Repository, err)
+	}
+	u.cancel(ctx, place)
+	return nil
+}
+
+// Push pushes an image under tags, which may be of several repositories, and
+// returns its digest in the first of them. What a registry has is not sent:
+// nothing at all if the tag is that image already. Layers of a base in the same
+// registry are mounted; those of another pass through without being kept. The
+// manifest is put last.
+func (c *Client) Push(ctx context.Context, img v1.Image, tags []name.Tag) (name.Digest, error) {
+	if len(tags) == 0 {
+		return name.Digest{}, errors.New("push: no name")
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return name.Digest{}, fmt.Errorf("push: %w", err)
+	}
+	sent := map[string]bool{}
+	for _, t := range tags {
+		if d, err := remote.Head(t, c.remoteOptions(ctx)...); err == nil && d.Digest == digest {
+			continue
+		}
+		if err := c.pushTo(ctx, img, t, sent); err != nil {
+			return name.Digest{}, refused(t.Repository, err)
+		}
+	}
+	return tags[0].Digest(digest.String()), nil
+}
+
+// pushTo pushes an image under one tag; sent has the repositories that have
+// the layers.
+func (c *Client) pushTo(ctx context.Context, img v1.Image, tag name.Tag, sent map[string]bool) error {
+	u, err := c.uploader(ctx, tag.Repository)
+	if err != nil {
+		return err
+	}
+	if !sent[tag.Repository.Name()] {
+		if err := u.image(ctx, img); err != nil {
+			return err
+		}
+		sent[tag.Repository.Name()] = true
+	}
+	return c.retried(ctx, "manifest", func() error { return u.manifest(ctx, img, tag) })
+}
+
+// uploader sends blobs and manifests to one repository.
+type uploader struct {
+	c      *Client
+	repo   name.Repository
+	client *http.Client
+	pull   map[string]bool // repositories that may be mounted from
+}
+
+func (c *Client) uploader(ctx context.Context, repo name.Repository, mounts ...name.Repository) (*uploader, error) {
+	u := &uploader{c: c, repo: repo, pull: map[string]bool{}}
+	scopes := []string{repo.Scope(transport.PushScope)}
+	for _, m := range mounts {
+		scopes = append(scopes, m.Scope(transport.PullScope))
+		u.pull[m.RepositoryStr()] = true
+	}
+	var err error
+	u.client, err = c.authorized(ctx, repo, scopes...)
+	return u, err
+}
+
+// image sends the layers and the configuration of an image.
+func (u *uploader) image(ctx context.Context, img v1.Image) error {
+	ls, err := img.Layers()
+	if err != nil {
+		return err
+	}
+	if mounts := u.mountable(ls); len(mounts) > 0 {
+		if with, err := u.c.uploader(ctx, u.repo, mounts...); err == nil {
+			u.client, u.pull = with.client, with.pull
+		} // a registry may not let us read there, and then they are sent
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	seen := map[v1.Hash]bool{}
+	for _, l := range ls {
+		h, err := l.Digest()
+		if err != nil {
+			return err
+		}
+		if seen[h] {
+			continue
+		}
+		seen[h] = true
+		g.Go(func() error {
+			if err := u.layer(gctx, l); err != nil {
+				return fmt.Errorf("layer %s: %w", h, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return u.config(ctx, img)
+}
+
+// mountable are the repositories of this registry that layers come from.
+func (u *uploader) mountable(ls []v1.Layer) []name.Repository {
+	var repos []name.Repository
+	seen := map[string]bool{}
+	for _, l := range ls {
+		if r, ok := u.source(l); ok && !seen[r.Name()] {
+			seen[r.Name()] = true
+			repos = append(repos, r)
+		}
+	}
+	return repos
+}
+
+// source is the other repository of this registry that a layer is in.
+func (u *uploader) source(l v1.Layer) (name.Repository, bool) {
+	far, ok := l.(*farLayer)
+	if !ok {
+		return name.Repository{}, false
+	}
+	r, ok := far.from.repository()
+	return r, ok && r.RegistryStr() == u.repo.RegistryStr() && r.RepositoryStr() != u.repo.RepositoryStr()
+}
+
+func (u *uploader) layer(ctx context.Context, l v1.Layer) error {
+	digest, err := l.Digest()
+	if err != nil {
+		return err
+	}
+	size, err := l.Size()
+	if err != nil {
+		return err
+	}
+	from := ""
+	if r, ok := u.source(l); ok && u.pull[r.RepositoryStr()] {
+		from = r.RepositoryStr()
+	}
+	return u.blob(ctx, blob{digest, size, from, l.Compressed})
+}
+
+func (u *uploader) config(ctx context.Context, img v1.Image) error {
+	raw, err := img.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	digest, err := img.ConfigName()
+	if err != nil {
+		return err
+	}
+	err = u.blob(ctx, blob{digest, int64(len(raw)), "", func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }})
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return nil
+}
+
+func (u *uploader) manifest(ctx context.Context, img v1.Image, tag name.Tag) error {
+	raw, err := img.RawManifest()
+	if err != nil {
+		return err
+	}
+	mt, err := img.MediaType()
+	if err != nil {
+		return err
+	}
+	r, err := u.do(ctx, http.MethodPut, u.url("/manifests/"+tag.TagStr()), bytes.NewReader(raw), int64(len(raw)), string(mt))
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	defer r.Body.Close()
+	if err := u.c.expect(r, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// defaultPath is what a step finds commands in if the image names no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// install writes the requirements file as a layer of its own and runs the
+// installer on it.
+func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
+	if i.File != "" {
+		w := plan.Write{Files: []plan.File{{Path: i.File, Mode: 0o666, Data: i.Requirements}}, Owner: i.Owner}
+		if err := b.write(ctx, st, w); err != nil {
+			return err
+		}
+	}
+	return b.execute(ctx, st, execution{
+		step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env,
+	})
+}
+
+// run runs a command and settles modes and owners of what it left where these
+// were settled before.
+func (b *Builder) run(ctx context.Context, st *state, r plan.Run) error {
+	err := b.execute(ctx, st, execution{
+		step: r.String(), kind: r.Kind(), args: r.Args, packages: r.Packages, env: r.Env,
+		dir: r.Dir, user: r.User, network: r.Network, keepTimes: len(r.Packages) == 0,
+	})
+	if err != nil || r.Below == "" {
+		return err
+	}
+	return b.settle(ctx, st, r)
+}
+
+// settle puts what the step changed below r.Below in order, as chmod -R and
+// chown -R would; a layer is added only if something is to be changed.
+func (b *Builder) settle(ctx context.Context, st *state, r plan.Run) error {
+	set := entries{}
+	c := plan.Copy{Dest: r.Below, AddMode: r.AddMode, Owner: r.Owner, Adopt: true}
+	if err := b.adopt(ctx, st, set, strings.TrimPrefix(path.Clean(r.Below), "/"), c); err != nil {
+		return err
+	}
+	for name := range set {
+		st.parents(set, nil, name, b)
+	}
+	return b.filesLayer(ctx, st, work{step: "SETTLE " + r.Below, kind: r.Kind(), adopts: true}, set.sorted())
+}
+
+// execution is a command to be run in the image as it is.
+type execution struct {
+	step, kind    string
+	args          []string
+	packages, env []string
+	dir, user     string
+	network       string
+	keepTimes     bool // of files that a .pyc refers to
+}
+
+// execute puts what a command changes on top of the state.
+func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
+	if x.dir == "" {
+		x.dir = st.config.Config.WorkingDir
+	}
+	if x.dir == "" {
+		x.dir = "/"
+	}
+	if x.user == "" {
+		x.user = st.config.Config.User
+	}
+	k := newKey(x.kind).
+		add("layers", st.diffIDs()...).
+		add("platform", st.config.OS, st.config.Architecture, st.config.Variant).
+		add("args", x.args...).
+		add("env", st.config.Config.Env...).
+		add("dir", x.dir).add("user", x.user).add("network", x.network).
+		add("keep times", strconv.FormatBool(x.keepTimes)).
+		add("compression", b.Compression.String()).add("time", b.time().String())
+	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
+		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
+		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
+			b.note("one id does not suffice: try again with subordinate ids")
+			return b.attempt(ctx, st, x, sandbox.IDsSubuid)
+		}
+		return diffID, desc, err
+	}})
+}
+
+// attempt runs a command once and keeps what it changed.
+func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandbox.IDs) (diffID v1.Hash, desc v1.Descriptor, err error) {
+	if b.Runner == nil {
+		return diffID, desc, ErrNoRunner
+	}
+	r, err := b.Runner(ctx, ids)
+	if err != nil {
+		return diffID, desc, err
+	}
+	lowers, release, err := b.trees(ctx, st, r)
+	if err != nil {
+		return diffID, desc, err
+	}
+	defer release()
+	cmd, err := b.command(ctx, st, x)
+	if err != nil {
+		return diffID, desc, err
+	}
+	cmd.Lowers = lowers
+	if r.CanKeep() {
+		if cmd.Keep, err = os.MkdirTemp(b.Store.Scratch(), "tree-"); err != nil {
+			return diffID, desc, fmt.Errorf("make tree: %w", err)
+		}
+		defer os.Remove(cmd.Keep) // gone already if the tree was taken over
+	}
+	diffID, desc, err = b.pack(ctx, func(w io.Writer) error {
+		cmd.After = &sandbox.Call{Verb: "capture", Args: layers.CaptureOptions{
+			Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
+			Time: b.time(), KeepPyc: x.keepTimes, Settle: cmd.Keep != "",
+		}, Out: w}
+		return r.Run(ctx, cmd)
+	})
+	if err != nil || cmd.Keep == "" {
+		return diffID, desc, err
+	}
+	chain := chainID(append(st.hashes(), diffID))
+	if err := b.Store.AdoptTree(ctx, r.Trees(), chain, cmd.Keep); err != nil {
+		b.note("keep tree: %v", err) // it will be unpacked from the layer instead
+		return diffID, desc, r.Call(ctx, sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}})
+	}
+	return diffID, desc, nil
+}
+
+// command is the sandbox's command for an execution, without its files.
+func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.Command, error) {
+	who, err := b.user(ctx, st, x.user)
+	if err != nil {
+		return sandbox.Command{}, err
+	}
+	env := stepEnv(st.config.Config.Env, who)
+	mounts := slices.Clone(b.Mounts)
+	args := slices.Clone(x.args)
+	env = setEnv(env, "SOURCE_DATE_EPOCH", strconv.FormatInt(b.time().Unix(), 10))
+	env = setEnv(env, "PYTHONHASHSEED", "0")
+	for _, manager := range x.packages {
+		a := b.Access[manager]
+		if caches(a) {
+			env = slices.DeleteFunc(env, func(e string) bool {
+				return strings.HasPrefix(e, "PIP_NO_CACHE_DIR=") || strings.HasPrefix(e, "UV_NO_CACHE=")
+			})
+			args = slices.DeleteFunc(args, func(arg string) bool { return arg == "--no-cache-dir" })
+		}
+		for _, e := range a.Env {
+			name, value, _ := strings.Cut(e, "=")
+			env = setEnv(env, name, value)
+		}
+		mounts = append(mounts, a.Mounts...)
+	}
+	for _, name := range x.env {
+		env = setEnv(env, name, b.StepEnv[name])
+	}
+	out := b.Output
+	if out == nil {
+		out = io.Discard
+	}
+	return sandbox.Command{
+		Args: args, Env: env, Dir: x.dir, UID: who.UID, GID: who.GID, Groups: who.Groups,
+		Mounts: unique(mounts), Network: x.network, Stdout: out, Stderr: out,
+	}, nil
+}
+
+// caches says whether a package manager is lent a cache.
+func caches(a Access) bool {
+	return slices.ContainsFunc(a.Env, func(e string) bool {
+		return strings.HasPrefix(e, "PIP_CACHE_DIR=") || strings.HasPrefix(e, "UV_CACHE_DIR=")
+	})
+}
+
+// unique drops mounts whose target another one has already.
+func unique(mounts []sandbox.Mount) []sandbox.Mount {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(mounts, func(m sandbox.Mount) bool {
+		was := seen[m.Target]
+		seen[m.Target] = true
+		return was
+	})
+}
+
+// stepEnv is the image's environment with the two variables that every
+// process is given.
+func stepEnv(image []string, who layers.UserInfo) []string {
+	env := slices.Clone(image)
+	has := func(name string) bool {
+		return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+	}
+	if !has("PATH") {
+		env = append(env, "PATH="+defaultPath)
+	}
+	if !has("HOME") {
+		env = append(env, "HOME="+who.Home)
+	}
+	return env
+}
+
+// UnpackArgs are the arguments of the sandbox's verb "unpack": the layer that
+// comes in becomes the tree Dir, and what it holds goes out as JSON.
+type UnpackArgs struct {
+	Dir    string        `json:"dir"`
+	Below  []string      `json:"below"` // trees, topmost first
+	Owners layers.Owners `json:"owners"`
+	DiffID string        `json:"diff_id"` // of the tar; anything else is an error
+}
+
+// RemoveArgs are the arguments of the sandbox's verb "remove".
+type RemoveArgs struct {
+	Paths []string `json:"paths"`
+}

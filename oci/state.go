@@ -1,0 +1,165 @@
+package oci
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// state is a stage between two steps: the configuration so far and the layers.
+type state struct {
+	base    Base
+	config  *v1.ConfigFile
+	layers  []laid
+	own     int                    // how many of layers, from the bottom, are the base's
+	dirs    map[string]layers.File // directories that our own steps wrote, by path
+	reports []StepReport
+	ran     int
+	created v1.Time
+	dry     bool // explain only
+
+	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
+}
+
+// laid is a layer in its place.
+type laid struct {
+	v1.Layer
+	diffID v1.Hash
+	ran    bool // made by a process, so it may hold anything
+}
+
+func newState(base Base, created time.Time) (*state, error) {
+	cfg, err := base.Image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("read configuration of base %s: %w", base.Ref, err)
+	}
+	ls, err := base.Image.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("read layers of base %s: %w", base.Ref, err)
+	}
+	if len(ls) != len(cfg.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("base %s: %d layers but %d diff ids", base.Ref, len(ls), len(cfg.RootFS.DiffIDs))
+	}
+	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created}
+	if !created.IsZero() {
+		st.created = v1.Time{Time: created.UTC()}
+	}
+	for i, l := range ls {
+		st.layers = append(st.layers, laid{Layer: l, diffID: cfg.RootFS.DiffIDs[i]})
+	}
+	st.completeHistory()
+	// What described the base's own build says nothing of this image.
+	st.config.Container, st.config.DockerVersion, st.config.Author = "", "", cfg.Author
+	st.config.Created = st.created
+	return st, nil
+}
+
+// completeHistory gives every layer of the base an entry; some registries and
+// services refuse images in which the two differ.
+func (st *state) completeHistory() {
+	n := 0
+	for _, h := range st.config.History {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	for ; n < st.own; n++ {
+		st.config.History = append(st.config.History, v1.History{Created: st.config.Created, CreatedBy: "layer of the base"})
+	}
+}
+
+func (st *state) fork() *state {
+	c := *st
+	c.config = st.config.DeepCopy()
+	c.layers = slices.Clone(st.layers)
+	c.dirs = map[string]layers.File{}
+	for k, v := range st.dirs {
+		c.dirs[k] = v
+	}
+	c.reports, c.ran = nil, 0
+	return &c
+}
+
+// add puts a layer on top, with its entry in the history. The step's key
+// stands in the entry, so that the pushed image can serve as the cache.
+func (st *state) add(w work, l v1.Layer, diffID v1.Hash) {
+	st.layers = append(st.layers, laid{Layer: l, diffID: diffID, ran: w.runs})
+	st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, diffID)
+	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: w.step, Comment: "kanso " + w.key})
+}
+
+// diffIDs are those of all layers, bottom first.
+func (st *state) diffIDs() []string {
+	ids := make([]string, len(st.layers))
+	for i, l := range st.layers {
+		ids[i] = l.diffID.String()
+	}
+	return ids
+}
+
+// set changes the configuration as a Set step says.
+func (st *state) set(s plan.Set) {
+	c := &st.config.Config
+	for _, v := range s.Env {
+		c.Env = setEnv(c.Env, v.Name, v.Value)
+	}
+	if s.WorkingDir != "" {
+		c.WorkingDir = s.WorkingDir
+	}
+	if s.User != "" {
+		c.User = s.User
+	}
+	if s.Entrypoint != nil {
+		c.Entrypoint, c.Cmd = slices.Clone(s.Entrypoint), nil
+	}
+	if s.Cmd != nil {
+		c.Cmd = slices.Clone(s.Cmd)
+	}
+	for k, v := range s.Labels {
+		if c.Labels == nil {
+			c.Labels = map[string]string{}
+		}
+		c.Labels[k] = v
+	}
+	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: s.String(), EmptyLayer: true})
+}
+
+// setEnv sets a variable in its place, or else at the end.
+func setEnv(env []string, name, value string) []string {
+	for i, e := range env {
+		if n, _, _ := strings.Cut(e, "="); n == name {
+			env[i] = name + "=" + value
+			return env
+		}
+	}
+	return append(env, name+"="+value)
+}
+
+// image is the state as an image. Names and digests of the base stand in the
+// annotations, where OCI has them; a base from an archive has no name.
+func (st *state) image(format string) (v1.Image, error) {
+	if format == "" {
+		var err error
+		if format, err = formatOf(st.base.Image); err != nil {
+			return nil, err
+		}
+	}
+	annotations := map[string]string{}
+	if st.base.Name != "" {
+		annotations["org.opencontainers.image.base.name"] = st.base.Name
+	}
+	if st.base.Digest != (v1.Hash{}) {
+		annotations["org.opencontainers.image.base.digest"] = st.base.Digest.String()
+	}
+	ls := make([]v1.Layer, len(st.layers))
+	for i, l := range st.layers {
+		ls[i] = l.Layer
+	}
+	return assemble(st.config, ls, format, cloneMap(annotations))
+}
