@@ -91,8 +91,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
 print(server.server_port, flush=True)
 server.serve_forever()
 PY
-refusing=$!
-trap 'kill $refusing 2>/dev/null || true; cleanup' EXIT
+STARTED+=($!)
 while [ ! -s "$WORK/refusing.port" ]; do sleep 0.05; done
 refused "registry refusing the push" "127.0.0.1:$(cat "$WORK/refusing.port")/team/iris|denied|hint" -- \
 	-t "127.0.0.1:$(cat "$WORK/refusing.port")/team/iris:1" --push

@@ -14,6 +14,8 @@ PYTHON=3.11
 BASE=${KANSO_BASE:-oci:$CACHE/base:$ZENML-py$PYTHON}
 REGISTRY_PID=
 WORK=
+STARTED=() # processes that are ended
+MOUNTED=() # and directories that are unmounted at the end, in this order
 
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -36,8 +38,11 @@ workspace() {
 }
 
 cleanup() {
-	local status=$?
+	local status=$? one
+	trap - EXIT
 	registry_stop
+	for one in "${STARTED[@]}"; do kill "$one" 2>/dev/null || true; done
+	for one in "${MOUNTED[@]}"; do umount "$one" || true; done
 	if [ -n "$WORK" ]; then
 		if [ $status != 0 ] && [ -n "${KEEP:-}" ]; then
 			say "left for looking at: $WORK" >&2

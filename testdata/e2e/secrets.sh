@@ -50,8 +50,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index)
 print(server.server_port, flush=True)
 server.serve_forever()
 PY
-index_pid=$!
-trap 'kill $index_pid 2>/dev/null || true; cleanup' EXIT
+STARTED+=($!)
 while [ ! -s "$WORK/index.port" ]; do sleep 0.05; done
 PIP_EXTRA_INDEX_URL=http://user:$index@127.0.0.1:$(cat "$WORK/index.port")/simple
 export PIP_EXTRA_INDEX_URL

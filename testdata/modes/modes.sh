@@ -18,16 +18,6 @@ ordinary_user kanso-test
 
 workspace modes
 chmod 755 "$WORK"
-mounted=()
-finish() {
-	local status=$? m
-	trap - EXIT
-	for m in "${mounted[@]}"; do umount "$m" || true; done
-	(exit $status) || true
-	if [ $status != 0 ]; then (exit $status); fi
-	cleanup
-}
-trap finish EXIT
 layout=${BASE#oci:}
 tag=${layout##*:}
 layout=${layout%:*}
@@ -39,7 +29,7 @@ failed=0
 overlay() {
 	mkdir -p "$1" "$1.upper" "$1.work"
 	mount -t overlay overlay -o "lowerdir=$WORK/bundle/rootfs,upperdir=$1.upper,workdir=$1.work" "$1"
-	mounted=("$1" "${mounted[@]}")
+	MOUNTED=("$1" "${MOUNTED[@]}")
 }
 
 result() { # NAME MODE LOG LAYOUT
