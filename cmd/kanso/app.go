@@ -49,7 +49,7 @@ func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e
 
 // execute runs the verb that args name and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.root() //nolint:contextcheck // the verbs have that of ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	code := a.explain(ctx, err)

@@ -12,7 +12,7 @@ import (
 // bars shows bytes as bars on a terminal, with everything else above them.
 type bars struct {
 	p      *mpb.Progress
-	above  io.Writer
+	above  *redactWriter
 	redact *redactor
 }
 
@@ -49,7 +49,10 @@ func (b *bars) Bytes(task string, total int64) (add func(int64), done func(error
 
 func (b *bars) output() io.Writer { return b.above }
 
-func (b *bars) close() { b.p.Shutdown() }
+func (b *bars) close() {
+	_ = b.above.flush()
+	b.p.Shutdown()
+}
 
 // printable drops what would move the cursor.
 func printable(r rune) rune {

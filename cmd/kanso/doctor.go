@@ -30,7 +30,7 @@ func (a *app) doctorVerb() *cobra.Command {
 }
 
 func (a *app) doctor(ctx context.Context, box sandboxFlags, cacheDir string, registries []string) (err error) {
-	dir, err := a.openCache(cacheDir)
+	dir, err := a.openCache(ctx, cacheDir)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/kanso-build/kanso/layers/sandbox"
@@ -21,7 +22,7 @@ func hint(err error) string {
 	}
 	var exit *sandbox.ExitError
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), syscall.ENOSPC.Error()): // the sandbox tells errors as text
 		return "make room there, or name another place: --cache-dir and TMPDIR say where kanso keeps things"
 	case errors.Is(err, syscall.EDQUOT):
 		return "your quota there is used up: --cache-dir names another place"
@@ -51,7 +52,11 @@ func exitHint(e *sandbox.ExitError) string {
 func registryHint(err error) string {
 	var platform *oci.PlatformError
 	var plain *oci.PlainError
+	var refused *oci.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		host, _, _ := strings.Cut(refused.Repository, "/")
+		return "access was denied: kanso doctor " + host + " says which credentials are used; log in with others, or name another repository with -t"
 	case errors.As(err, &plain):
 		return "--insecure " + plain.Host + " allows it"
 	case errors.As(err, &platform):

@@ -62,12 +62,12 @@ func (h host) Command(ctx context.Context, dir string, argv []string) ([]byte, e
 }
 
 // openCache opens the cache, making it if there is none. It must be closed.
-func (a *app) openCache(flag string) (*cache.Dir, error) {
+func (a *app) openCache(_ context.Context, flag string) (*cache.Dir, error) {
 	dir, err := a.env.cacheDir(flag)
 	if err != nil {
 		return nil, err
 	}
-	return cache.Open(dir, cache.Options{Remove: removeTree, Now: now})
+	return cache.Open(dir, cache.Options{Remove: removeTree, Now: now}) //nolint:contextcheck // what killed builds left is removed whatever becomes of this one
 }
 
 // removeTree deletes a directory. Files of subordinate ids can be deleted only
@@ -82,12 +82,4 @@ func removeTree(ctx context.Context, dir string) error {
 		return err
 	}
 	return box.Call(ctx, sandbox.Call{Verb: "remove", Args: oci.RemoveArgs{Paths: []string{dir}}})
-}
-
-func mapValues(m map[string]string) []string {
-	var out []string
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
 }

@@ -47,7 +47,7 @@ func (a *app) resolve(ctx context.Context, p projectFlags, reg registryFlags, ca
 	if err != nil {
 		return r, err
 	}
-	dir, err := a.openCache(cacheDir)
+	dir, err := a.openCache(ctx, cacheDir)
 	if err != nil {
 		return r, err
 	}
@@ -59,7 +59,7 @@ func (a *app) resolve(ctx context.Context, p projectFlags, reg registryFlags, ca
 	if r, err = resolve.Resolve(ctx, options, bases{client}, host{a}); err != nil {
 		return r, err
 	}
-	a.redact.add(mapValues(r.StepEnv)...)
+	a.redact.add(envSecrets(r.StepEnv)...)
 	a.warn(r.Warnings...)
 	return r, nil
 }

@@ -29,7 +29,9 @@ func (a *app) display(kind string) (display, error) {
 	switch kind {
 	case "auto":
 		if f, ok := a.raw.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			return newBars(f, a.redact), nil
+			b := newBars(f, a.redact)
+			a.stderr = b.above // so that messages stay above the bars
+			return b, nil
 		}
 		return plain{a.stderr}, nil
 	case "plain":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,9 +32,6 @@ on stdout is where it listens. It knows no users and no TLS: it listens on loopb
 	c.Flags().BoolVar(&insecure, "insecure-listen", false, "listen elsewhere than on loopback, for everybody to read and write")
 	return c
 }
-
-// shutdownTime is what requests have to end when the registry is told to.
-const shutdownTime = 5 * time.Second
 
 func (a *app) registry(ctx context.Context, dir, listen string, insecure bool) error {
 	if err := onLoopback(listen); err != nil && !insecure {

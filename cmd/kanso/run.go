@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -71,7 +72,7 @@ func (r *commandRun) run(ctx context.Context, ref string, argv []string) (err er
 		return err
 	}
 	defer show.close()
-	dir, err := r.openCache(*r.cache)
+	dir, err := r.openCache(ctx, *r.cache)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (r *commandRun) run(ctx context.Context, ref string, argv []string) (err er
 	var exit *sandbox.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {
 		if exit.Code == exitNoCommand {
-			return fmt.Errorf("no command %s in the image: %w", cmd.Args[0], statusError(exit.Code))
+			r.fail(fmt.Errorf("%s: exit status %d, as of a command that is not there", cmd.Args[0], exit.Code), "", "")
 		}
 		return statusError(exit.Code)
 	}
@@ -158,7 +159,7 @@ func (r *commandRun) sandboxCommand(c v1.Config, argv []string, who layers.UserI
 	cmd := sandbox.Command{
 		Args: args, Env: r.environment(c.Env, who), Dir: r.workdir, UID: who.UID, GID: who.GID, Groups: who.Groups,
 		Mounts: mounts, Network: r.network, Discard: true,
-		Stdin: r.stdin, Stdout: rawFile(r.stdout), Stderr: r.raw,
+		Stdin: r.stdin, Stdout: direct(r.stdout), Stderr: r.raw,
 	}
 	if cmd.Dir == "" {
 		cmd.Dir = c.WorkingDir
@@ -213,9 +214,11 @@ func (r *commandRun) mounts() ([]sandbox.Mount, error) {
 	return out, nil
 }
 
-// rawFile is what a command that owns the terminal writes to: nothing of the
+// direct is what a command that may own the terminal writes to: nothing of the
 // host's secrets is lent to it.
-func rawFile(w *redactWriter) *os.File {
-	f, _ := w.w.(*os.File)
-	return f
+func direct(w *redactWriter) io.Writer {
+	if f, ok := w.w.(*os.File); ok {
+		return f
+	}
+	return w
 }

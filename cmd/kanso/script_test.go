@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -57,23 +58,31 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// mkbase DIR:TAG [OS/ARCH] writes a small base as an OCI layout.
+// mkbase DIR:TAG [probe] writes a small base as an OCI layout, with one program
+// if that is asked for.
 func mkbase(ts *testscript.TestScript, _ bool, args []string) {
-	platform := &v1.Platform{OS: "linux", Architecture: "amd64"}
+	var program []byte
 	if len(args) > 1 {
-		p, err := v1.ParsePlatform(args[1])
+		file := filepath.Join(ts.MkAbs("."), ".probe")
+		cmd := exec.Command("go", "build", "-trimpath", "-o", file, "./testdata/probe")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Fatalf("build probe: %s", out)
+		}
+		data, err := os.ReadFile(file)
 		ts.Check(err)
-		platform = p
+		program = data
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(baseTar())), nil })
+	files := baseTar(program)
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(files)), nil })
 	ts.Check(err)
 	img, err := mutate.AppendLayers(empty.Image, layer)
 	ts.Check(err)
 	config, err := img.ConfigFile()
 	ts.Check(err)
 	config = config.DeepCopy()
-	config.OS, config.Architecture = platform.OS, platform.Architecture
-	config.Config = v1.Config{Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV=/opt/venv"}, Cmd: []string{"sh"}}
+	config.OS, config.Architecture = "linux", "amd64"
+	config.Config = v1.Config{Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV=/opt/venv"}, Cmd: []string{"probe", "from-cmd"}}
 	img, err = mutate.ConfigFile(img, config)
 	ts.Check(err)
 	out, err := oci.ParseOutput("oci:" + ts.MkAbs(args[0]))
@@ -82,7 +91,7 @@ func mkbase(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // baseTar is the one layer of the base: users, and a directory of root's.
-func baseTar() string {
+func baseTar(program []byte) string {
 	var b strings.Builder
 	w := tar.NewWriter(&b)
 	dir := func(name string) { _ = w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}) }
@@ -92,6 +101,11 @@ func baseTar() string {
 		_, _ = io.WriteString(w, content)
 	}
 	dir("root/")
+	if program != nil {
+		dir("bin/")
+		_ = w.WriteHeader(&tar.Header{Name: "bin/probe", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program))})
+		_, _ = w.Write(program)
+	}
 	_ = w.Close()
 	return b.String()
 }
@@ -157,16 +171,17 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// tree DIR prints what is in a directory.
+// tree DIR... prints what is in directories.
 func tree(ts *testscript.TestScript, _ bool, args []string) {
-	root := ts.MkAbs(args[0])
-	ts.Check(filepath.WalkDir(root, func(p string, d os.DirEntry, err error) error {
-		if err == nil {
-			rel, _ := filepath.Rel(root, p)
-			fmt.Fprintln(ts.Stdout(), filepath.ToSlash(rel), d.Type())
-		}
-		return err
-	}))
+	for _, dir := range args {
+		ts.Check(filepath.WalkDir(ts.MkAbs(dir), func(p string, d os.DirEntry, err error) error {
+			if err == nil {
+				rel, _ := filepath.Rel(ts.MkAbs("."), p)
+				fmt.Fprintln(ts.Stdout(), filepath.ToSlash(rel))
+			}
+			return err
+		}))
+	}
 }
 
 // contents DIR prints what is in the layers of the only image of an OCI layout

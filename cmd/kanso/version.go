@@ -8,7 +8,7 @@ import (
 )
 
 // version is set when the program is linked.
-var version = "unknown" //nolint:gochecknoglobals // the linker sets it
+var version = "unknown"
 
 func (a *app) versionVerb() *cobra.Command {
 	return &cobra.Command{
