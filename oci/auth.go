@@ -121,17 +121,23 @@ func (k *Credentials) inFile(ctx context.Context, f authFile, repository string)
 			}
 		}
 	}
+	cfg, err := f.entry(repository)
+	return cfg, "", err
+}
+
+// entry is the most specific entry of a file for a repository.
+func (f authFile) entry(repository string) (authn.AuthConfig, error) {
 	for _, key := range keys(repository) {
 		for have, e := range f.Auths {
-			if normal(have) == key {
-				cfg, err := e.config()
-				if err != nil || cfg != (authn.AuthConfig{}) {
-					return cfg, "", err
-				}
+			if normal(have) != key {
+				continue
+			}
+			if cfg, err := e.config(); err != nil || cfg != (authn.AuthConfig{}) {
+				return cfg, err
 			}
 		}
 	}
-	return authn.AuthConfig{}, "", nil
+	return authn.AuthConfig{}, nil
 }
 
 // host is the registry of a repository's name.

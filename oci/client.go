@@ -1,3 +1,12 @@
+// Package oci carries out plans and moves images: it gets bases from registries
+// and archives, puts layers on them, and pushes the result or writes it to a
+// file.
+//
+// Everything a registry or an archive says is checked against digests while it
+// is read; credentials go to the host that they are for and to no other. The
+// package never needs a Docker daemon, never unpacks a layer unless a step has
+// to run, and decides nothing about what goes into an image: that stands in the
+// plan.
 package oci
 
 import (

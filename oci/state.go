@@ -55,7 +55,8 @@ func newState(base Base, created time.Time) (*state, error) {
 	}
 	st.completeHistory()
 	// What described the base's own build says nothing of this image.
-	st.config.Container, st.config.DockerVersion, st.config.Author = "", "", cfg.Author
+	st.config.Container = ""
+	st.config.DockerVersion = "" //nolint:staticcheck // nobody else should read it either
 	st.config.Created = st.created
 	return st, nil
 }
