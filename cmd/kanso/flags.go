@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,13 +120,22 @@ func (s *sandboxFlags) check() error {
 	return usagef("--mode %s: want overlay, tmpfs, copy, chroot or loader", s.mode)
 }
 
-// runner returns the function that opens sandboxes.
+// runner returns the function that opens sandboxes: one for each kind of ids,
+// when it is needed first.
 func (s *sandboxFlags) runner(a *app, dir *cache.Dir) func(context.Context, sandbox.IDs) (oci.Runner, error) {
+	var mu sync.Mutex
+	opened := map[sandbox.IDs]*sandbox.Sandbox{}
 	return func(ctx context.Context, ids sandbox.IDs) (oci.Runner, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if box, ok := opened[ids]; ok {
+			return box, nil
+		}
 		box, err := sandbox.Open(ctx, sandbox.Options{Dir: dir.Scratch(), Mode: sandbox.Mode(s.mode), IDs: ids, Log: a.stderr})
 		if err != nil {
 			return nil, err
 		}
+		opened[ids] = box
 		return box, nil
 	}
 }
