@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -11,18 +13,47 @@ import (
 
 // bars shows bytes as bars on a terminal, with everything else above them.
 type bars struct {
-	p      *mpb.Progress
-	above  *redactWriter
-	redact *redactor
+	p       *mpb.Progress
+	above   *redactWriter
+	redact  *redactor
+	refresh chan any      // draws
+	down    chan any      // closed when nothing is drawn any more
+	stop    chan struct{} // ends the drawing now and then
+	once    sync.Once
 }
 
+// refreshEvery is how often bars are drawn.
+const refreshEvery = 120 * time.Millisecond
+
 func newBars(f *os.File, r *redactor) *bars {
-	p := mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))
-	return &bars{p: p, above: r.writer(&lines{each: func(l string) {
-		if _, err := p.Write([]byte(l + "\n")); err != nil { // the bars are gone
+	b := &bars{redact: r, refresh: make(chan any), down: make(chan any), stop: make(chan struct{})}
+	// Drawn by us, so that a last time is drawn what stands above the bars.
+	b.p = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithManualRefresh(b.refresh), mpb.WithShutdownNotifier(b.down))
+	b.above = r.writer(&lines{each: func(l string) {
+		if _, err := b.p.Write([]byte(l + "\n")); err != nil { // the bars are gone
 			_, _ = f.WriteString(l + "\n")
 		}
-	}}), redact: r}
+	}})
+	go func() {
+		tick := time.NewTicker(refreshEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				b.draw()
+			case <-b.stop:
+				return
+			}
+		}
+	}()
+	return b
+}
+
+func (b *bars) draw() {
+	select {
+	case b.refresh <- nil:
+	case <-b.down:
+	}
 }
 
 func (b *bars) Step(name string) { _, _ = io.WriteString(b.above, "=> "+name+"\n") }
@@ -50,8 +81,12 @@ func (b *bars) Bytes(task string, total int64) (add func(int64), done func(error
 func (b *bars) output() io.Writer { return b.above }
 
 func (b *bars) close() {
-	_ = b.above.flush()
-	b.p.Shutdown()
+	b.once.Do(func() {
+		_ = b.above.flush()
+		close(b.stop)
+		b.draw()
+		b.p.Shutdown()
+	})
 }
 
 // printable drops what would move the cursor.

@@ -102,7 +102,7 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	b.times.built = now()
-	return b.deliver(ctx, client, goal, img)
+	return b.deliver(ctx, client, goal, img, show)
 }
 
 // check reads the flags that can be wrong before anything is done.

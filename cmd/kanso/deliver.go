@@ -10,7 +10,7 @@ import (
 )
 
 // deliver writes the image, pushes it, and says where it is.
-func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img *oci.Image) error {
+func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img *oci.Image, show display) error {
 	digest, err := img.Digest()
 	if err != nil {
 		return fmt.Errorf("image: %w", err)
@@ -41,6 +41,7 @@ func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img
 			return fmt.Errorf("--metadata-file: %w", err)
 		}
 	}
+	show.close() // what follows must stay where it is
 	out := &errWriter{w: b.stdout}
 	for _, line := range lines {
 		fmt.Fprintln(out, line)

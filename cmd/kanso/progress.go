@@ -20,7 +20,8 @@ type display interface {
 	oci.Progress
 	// output takes what steps print.
 	output() io.Writer
-	// close ends it; nothing is shown afterwards.
+	// close ends it; a terminal is free for other output then. It may be
+	// called again.
 	close()
 }
 
