@@ -73,17 +73,24 @@ func (l lender) shared() oci.Access {
 
 func (l lender) pip(context.Context) (oci.Access, error) {
 	x := l.shared()
-	if l.a.env.caBundle() != "" {
+	bundle := l.a.env.caBundle()
+	if bundle != "" {
 		x.Env = append(x.Env, "PIP_CERT="+lentCA)
 	}
 	for name, value := range sorted(l.a.env) {
 		if setting, ok := strings.CutPrefix(name, "PIP_"); ok && pipLends(strings.ReplaceAll(strings.ToLower(setting), "_", "-")) {
+			if value == bundle {
+				value = lentCA // nothing is mounted over the image's own
+			}
 			x.Env = append(x.Env, name+"="+value)
 			x.Mounts = append(x.Mounts, localPaths(value)...)
 		}
 	}
 	if conf := pipConf(l.a.env); conf != "" {
 		l.a.redact.add(urlSecrets(conf)...)
+		if bundle != "" {
+			conf = strings.ReplaceAll(conf, "cert = "+bundle+"\n", "cert = "+lentCA+"\n")
+		}
 		m, err := l.write("pip.conf", conf)
 		if err != nil {
 			return x, err

@@ -138,7 +138,7 @@ func localPaths(settings string) []sandbox.Mount {
 		if u, err := url.Parse(word); err == nil && u.Scheme == "file" {
 			p = u.Path
 		}
-		if p = filepath.Clean(p); !filepath.IsAbs(p) || strings.Count(p, "/") < 2 && system(p) {
+		if p = filepath.Clean(p); !filepath.IsAbs(p) || p == lentCA || strings.Count(p, "/") < 2 && system(p) {
 			continue
 		}
 		if _, err := os.Stat(p); err == nil {
