@@ -21,7 +21,7 @@ func TestExitStatusAndMessage(t *testing.T) {
 	cancel(signalError{syscall.SIGINT})
 	exit := &sandbox.ExitError{Args: []string{"pip", "install", "x"}, Code: 1, Tail: "ERROR: No matching distribution found\n"}
 	for name, c := range map[string]struct {
-		ctx    context.Context
+		ctx    context.Context //nolint:containedctx // one of the inputs
 		err    error
 		status int
 		want   string
