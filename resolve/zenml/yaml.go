@@ -1,0 +1,167 @@
+package zenml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// sizeLimit is the size in bytes up to which a file of settings is read.
+const sizeLimit = 4 << 20
+
+// A document is a parsed YAML file.
+type document struct {
+	file string
+	root *yaml.Node // nil for an empty file
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// parse reads YAML; an error says the line.
+func parse(file string, data []byte) (document, error) {
+	if len(data) > sizeLimit {
+		return document{}, &Error{File: file, Msg: fmt.Sprintf("longer than %d bytes", sizeLimit)}
+	}
+	var n yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&n); err != nil {
+		if errors.Is(err, io.EOF) {
+			return document{file: file}, nil
+		}
+		e := &Error{File: file, Line: 1, Msg: strings.TrimPrefix(err.Error(), "yaml: "), Advice: "the file is not valid YAML: look at the line that is named and at the one above it"}
+		if m := yamlLine.FindStringSubmatch(e.Msg); m != nil {
+			e.Line, _ = strconv.Atoi(m[1]) // digits, as matched
+			e.Msg = strings.Replace(e.Msg, m[0], "", 1)
+		}
+		return document{}, e
+	}
+	if len(n.Content) == 0 || n.Content[0].Tag == "!!null" {
+		return document{file: file}, nil
+	}
+	return document{file: file, root: n.Content[0]}, nil
+}
+
+func (d document) errorf(n *yaml.Node, format string, args ...any) *Error {
+	e := &Error{File: d.file, Msg: fmt.Sprintf(format, args...)}
+	if n != nil {
+		e.Line = n.Line
+	}
+	return e
+}
+
+// a pair is an entry of a mapping.
+type pair struct {
+	key   *yaml.Node
+	value *yaml.Node
+}
+
+// mapping returns the entries of a mapping; null is an empty one. what names
+// it in errors.
+func (d document) mapping(n *yaml.Node, what string) ([]pair, error) {
+	if n == nil || n.Tag == "!!null" {
+		return nil, nil
+	}
+	n = deref(n)
+	if n.Kind != yaml.MappingNode {
+		return nil, d.wrongType(n, what, "a mapping")
+	}
+	var list []pair
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], deref(n.Content[i+1])
+		if k.Tag == "!!merge" {
+			merged, err := d.mapping(v, what)
+			if err != nil {
+				return nil, err
+			}
+			list = append(merged, list...)
+			continue
+		}
+		if seen[k.Value] {
+			return nil, d.errorf(k, "%s: the key %s is there twice", what, k.Value)
+		}
+		seen[k.Value] = true
+		list = append(list, pair{k, v})
+	}
+	return list, nil
+}
+
+// deref follows an alias.
+func deref(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+// wrongType says that a value is not of the type that it must have.
+func (d document) wrongType(n *yaml.Node, what, want string) *Error {
+	e := d.errorf(n, "%s must be %s, not %s", what, want, describe(n))
+	e.Advice = fmt.Sprintf("write %s as %s", what, want)
+	return e
+}
+
+// describe names the type of a value.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch scalar(n).(type) {
+	case nil:
+		return "nothing"
+	case bool:
+		return "a boolean"
+	case int64, float64:
+		return "a number"
+	}
+	return "a string"
+}
+
+// text returns a string; numbers are taken for what they look like.
+func (d document) text(n *yaml.Node, what string) (string, error) {
+	if n.Kind == yaml.ScalarNode {
+		switch v := scalar(n).(type) {
+		case string:
+			return v, nil
+		case nil:
+			return "", nil
+		}
+	}
+	return "", d.wrongType(n, what, "a string")
+}
+
+// truth returns a boolean.
+func (d document) truth(n *yaml.Node, what string) (bool, error) {
+	if b, ok := scalar(n).(bool); ok && n.Kind == yaml.ScalarNode {
+		return b, nil
+	}
+	return false, d.wrongType(n, what, "true or false")
+}
+
+// texts returns a list of strings.
+func (d document) texts(n *yaml.Node, what string) ([]string, error) {
+	if n.Tag == "!!null" {
+		return nil, nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		return nil, d.wrongType(n, what, "a list")
+	}
+	var list []string
+	for _, item := range n.Content {
+		s, err := d.text(deref(item), "an item of "+what)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
