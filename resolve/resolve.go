@@ -115,6 +115,17 @@ func Resolve(ctx context.Context, o Options, bases Bases, host Host) (Result, er
 	return r.Result, nil
 }
 
+// Sources decides only which files of the project go in.
+func Sources(ctx context.Context, o Options) (FileSet, error) {
+	r := &resolution{o: o}
+	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.findFiles} {
+		if err := step(ctx); err != nil {
+			return FileSet{}, err
+		}
+	}
+	return r.Files, nil
+}
+
 // readFiles reads the run configuration, the stack and the client's
 // configuration.
 func (r *resolution) readFiles(context.Context) (err error) {
