@@ -1,0 +1,14 @@
+//go:build linux && !amd64
+
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_AARCH64
+
+// ownerCalls are the system calls at which a command is stopped.
+func ownerCalls() []int { return []int{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS} }
+
+// ownerCall reads the arguments of one; it is not ok for those that change no
+// file.
+func ownerCall(nr int, a [6]uint64) (call, bool) { return commonCall(nr, a) }

@@ -1,0 +1,356 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// With one id mapped the kernel refuses every other owner. So a filter stops
+// the command where it changes owners, and this side notes the owner and says
+// that it was done (seccomp_unotify(2)).
+
+// The requests of a filter's descriptor, and the layout of what passes.
+const (
+	notifReceive = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
+	notifSend    = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
+	notifValid   = 0x40082102 // SECCOMP_IOCTL_NOTIF_ID_VALID
+)
+
+type seccompData struct {
+	Nr   int32
+	Arch uint32
+	IP   uint64
+	Args [6]uint64
+}
+
+type notification struct {
+	ID    uint64
+	PID   uint32
+	Flags uint32
+	Data  seccompData
+}
+
+type response struct {
+	ID    uint64
+	Val   int64
+	Error int32
+	Flags uint32
+}
+
+// ownerXattr is where owners of files and directories are kept: "uid:gid:0mode".
+const ownerXattr = "user.containers.override_stat"
+
+// installFilter stops this thread, and what it becomes, at changes of owner,
+// and hands the filter's descriptor to the recorder.
+func installFilter() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	prog := filter()
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return errno
+	}
+	if err := unix.Sendmsg(fdSocket, []byte{0}, unix.UnixRights(int(fd)), nil, 0); err != nil {
+		return err
+	}
+	return unix.Close(int(fd))
+}
+
+// filter stops at the system calls of this architecture that change owners.
+func filter() []unix.SockFilter {
+	const nrOffset, archOffset = 0, 4
+	calls := ownerCalls()
+	prog := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: archOffset},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1, Jf: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nrOffset},
+	}
+	for i, nr := range calls {
+		prog = append(prog, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jt: uint8(len(calls) - i), Jf: 0})
+	}
+	return append(prog,
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
+}
+
+// A recorder notes owners.
+type recorder struct {
+	t     *tree
+	fd    int
+	done  chan struct{}
+	mu    sync.Mutex
+	table map[string]ownerEntry
+	stop  bool
+}
+
+// ownerEntry is a line of the table for what can carry no attribute.
+type ownerEntry struct {
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+}
+
+// newRecorder receives the filter's descriptor and begins to answer.
+func newRecorder(socket *os.File, t *tree) (*recorder, error) {
+	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(int(socket.Fd()), buf, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) == 0 {
+		return nil, errors.Join(errors.New("the filter was not handed over"), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{t: t, fd: fds[0], done: make(chan struct{}), table: map[string]ownerEntry{}}
+	go r.serve()
+	return r, nil
+}
+
+// finish ends the recorder and writes the table.
+func (r *recorder) finish() error {
+	r.mu.Lock()
+	r.stop = true
+	r.mu.Unlock()
+	<-r.done
+	unix.Close(r.fd)
+	if len(r.table) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(r.table)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.t.chownTable(), data, 0o600)
+}
+
+// serve answers until nobody is left who could ask.
+func (r *recorder) serve() {
+	defer close(r.done)
+	for {
+		p := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 200)
+		if err != nil && !errors.Is(err, unix.EINTR) || n > 0 && p[0].Revents&unix.POLLIN == 0 {
+			return
+		}
+		if n <= 0 {
+			r.mu.Lock()
+			stop := r.stop
+			r.mu.Unlock()
+			if stop {
+				return
+			}
+			continue
+		}
+		var req notification
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifReceive, uintptr(unsafe.Pointer(&req))); errno != 0 {
+			continue
+		}
+		resp := response{ID: req.ID}
+		if err := r.answer(req); err != nil {
+			resp.Error = -int32(unix.EIO)
+			var errno unix.Errno
+			if errors.As(err, &errno) {
+				resp.Error = -int32(errno)
+			}
+		}
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifSend, uintptr(unsafe.Pointer(&resp))) // the asker may be gone
+	}
+}
+
+// answer does what a system call asks for.
+func (r *recorder) answer(req notification) error {
+	a := req.Data.Args
+	c, ok := ownerCall(int(req.Data.Nr), a)
+	if !ok {
+		return nil // groups are not changed, and nobody is told
+	}
+	proc := filepath.Join(r.t.proc, strconv.Itoa(int(req.PID)))
+	var target found
+	var err error
+	if c.hasPath {
+		var p string
+		if p, err = readString(proc, c.path); err != nil {
+			return err
+		}
+		if p != "" {
+			target, err = r.lookUp(proc, c.dirfd, p, c.follow)
+		} else if c.empty {
+			target, err = r.open(proc, c.dirfd)
+		} else {
+			err = unix.ENOENT
+		}
+	} else {
+		target, err = r.open(proc, c.dirfd)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target.fd)
+	// The memory that was read may have been another process's by now.
+	id := req.ID
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifValid, uintptr(unsafe.Pointer(&id))); errno != 0 {
+		return unix.EINTR
+	}
+	return r.record(target, c.uid, c.gid)
+}
+
+// A call is a system call that changes an owner.
+type call struct {
+	hasPath, follow, empty bool
+	path                   uint64
+	dirfd                  int
+	uid, gid               uint32
+}
+
+// found is a file that is held open by its path only.
+type found struct {
+	fd   int
+	path string // in the image
+}
+
+// keepID is the id that changes nothing.
+const keepID = ^uint32(0)
+
+// record notes an owner with a file, or in the table.
+func (r *recorder) record(f found, uid, gid uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return err
+	}
+	self := "/proc/self/fd/" + strconv.Itoa(f.fd)
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		e := r.table[f.path]
+		r.table[f.path] = ownerEntry{merge(e.UID, uid), merge(e.GID, gid)}
+		return nil
+	}
+	var was ownerEntry
+	var buf [64]byte
+	if n, err := unix.Getxattr(self, ownerXattr, buf[:]); err == nil {
+		_, _ = fmt.Sscanf(string(buf[:n]), "%d:%d:", &was.UID, &was.GID) // a broken one is none
+	}
+	mode := st.Mode & 0o7777
+	if kind == unix.S_IFREG && mode&0o6000 != 0 { // as the kernel does
+		mode &^= unix.S_ISUID
+		if mode&0o010 != 0 {
+			mode &^= unix.S_ISGID
+		}
+		if err := unix.Chmod(self, mode); err != nil {
+			return err
+		}
+	}
+	value := fmt.Sprintf("%d:%d:0%o", merge(was.UID, uid), merge(was.GID, gid), mode)
+	return unix.Setxattr(self, ownerXattr, []byte(value), 0)
+}
+
+func merge(was int, id uint32) int {
+	if id == keepID {
+		return was
+	}
+	return int(id)
+}
+
+// readString reads a path from a process's memory.
+func readString(proc string, at uint64) (string, error) {
+	f, err := os.Open(filepath.Join(proc, "mem"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var all []byte
+	for len(all) < unix.PathMax {
+		// Up to the end of the page: the next one may not be there.
+		chunk := make([]byte, 4096-(at+uint64(len(all)))%4096)
+		n, err := f.ReadAt(chunk, int64(at)+int64(len(all)))
+		if i := bytes.IndexByte(chunk[:n], 0); i >= 0 {
+			return string(append(all, chunk[:i]...)), nil
+		}
+		if err != nil {
+			return "", unix.EFAULT
+		}
+		all = append(all, chunk[:n]...)
+	}
+	return "", unix.ENAMETOOLONG
+}
+
+// open holds what a descriptor of a process stands for.
+func (r *recorder) open(proc string, fd int) (found, error) {
+	name := filepath.Join(proc, "fd", strconv.Itoa(fd))
+	if fd == unix.AT_FDCWD {
+		name = filepath.Join(proc, "cwd")
+	}
+	got, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return found{}, unix.EBADF
+	}
+	link, err := os.Readlink(name)
+	if err != nil {
+		link = "/"
+	}
+	return found{got, strings.TrimPrefix(imagePath(link), "/")}, nil
+}
+
+// imagePath is a path as the kernel shows it to those who cannot reach it.
+func imagePath(link string) string {
+	return path.Clean("/" + strings.TrimPrefix(link, "(unreachable)"))
+}
+
+// lookUp finds a file as the process would: from its root or the directory of
+// a descriptor, and never outside its root.
+func (r *recorder) lookUp(proc string, dirfd int, p string, follow bool) (found, error) {
+	root, err := unix.Open(filepath.Join(proc, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return found{}, unix.ESRCH
+	}
+	defer unix.Close(root)
+	if !path.IsAbs(p) {
+		dir, err := r.open(proc, dirfd)
+		if err != nil {
+			return found{}, err
+		}
+		unix.Close(dir.fd)
+		p = "/" + dir.path + "/" + p
+	}
+	// The whole path is looked up from the process's root, which nothing leads
+	// out of (openat2(2)).
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	if !follow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat2(root, p, &how)
+	if err != nil {
+		return found{}, err
+	}
+	name := strings.TrimPrefix(path.Clean(p), "/")
+	if link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil {
+		name = strings.TrimPrefix(r.withinRoot(imagePath(link)), "/")
+	}
+	return found{fd, name}, nil
+}
+
+// withinRoot is a path without the place where this side sees the root.
+func (r *recorder) withinRoot(p string) string {
+	if rest, ok := strings.CutPrefix(p, r.t.root); ok {
+		return path.Clean("/" + rest)
+	}
+	return p
+}

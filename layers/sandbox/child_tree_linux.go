@@ -1,0 +1,423 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A tree is the root of a command while it is furnished, used and dismantled.
+type tree struct {
+	job    job
+	root   string
+	upper  string // of an overlay
+	before string // of a copy: the file with its snapshot
+	skip   []string
+	mounts []string // in the order in which they were made
+	proc   string   // where this process sees the command's processes
+}
+
+// stack mounts the trees as one, with a directory for changes on top.
+func (t *tree) stack() error {
+	s := t.job.Scratch
+	t.root = filepath.Join(s, "root")
+	if err := os.Mkdir(t.root, 0o755); err != nil {
+		return err
+	}
+	top := s
+	if t.job.Mode == ModeTmpfs {
+		top = filepath.Join(s, "tmpfs")
+		if err := os.Mkdir(top, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", top, "tmpfs", 0, "mode=0755"); err != nil {
+			return fmt.Errorf("mount tmpfs: %w", err)
+		}
+	}
+	t.upper = filepath.Join(top, "upper")
+	work := filepath.Join(top, "work")
+	for _, d := range []string{t.upper, work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := t.likeLower(); err != nil {
+		return err
+	}
+	return t.overlay(work)
+}
+
+// likeLower gives the directory for changes, which is the command's root, the
+// mode and owner of the root below.
+func (t *tree) likeLower() error {
+	if len(t.job.Run.Lowers) == 0 {
+		return unix.Chmod(t.upper, 0o755)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(treeFiles(t.job.Run.Lowers[0]), &st); err != nil {
+		return err
+	}
+	if !t.job.One {
+		if err := os.Chown(t.upper, int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	return unix.Chmod(t.upper, st.Mode&0o7777)
+}
+
+// overlay mounts. Short names for the trees keep the options within the page
+// that the kernel takes.
+func (t *tree) overlay(work string) error {
+	lowers := t.job.Run.Lowers
+	var names []string
+	links := filepath.Join(t.job.Scratch, "l")
+	if err := os.Mkdir(links, 0o700); err != nil {
+		return err
+	}
+	for i, l := range lowers {
+		name := filepath.Join(links, strconv.Itoa(i))
+		if err := os.Symlink(treeFiles(l), name); err != nil {
+			return err
+		}
+		names = append(names, strconv.Itoa(i))
+	}
+	if len(names) == 0 {
+		if err := os.Mkdir(filepath.Join(links, "0"), 0o755); err != nil {
+			return err
+		}
+		names = []string{"0"}
+	}
+	was, err := os.Getwd()
+	if err != nil {
+		was = "/"
+	}
+	if err := os.Chdir(links); err != nil {
+		return err
+	}
+	defer os.Chdir(was) //nolint:errcheck // nothing relative is used later
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`)
+	o := "userxattr,lowerdir=" + strings.Join(names, ":") + ",upperdir=" + escape.Replace(t.upper) + ",workdir=" + escape.Replace(work)
+	if err := unix.Mount("overlay", t.root, "overlay", 0, o); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	return nil
+}
+
+// inside returns where a path of the image is on this side, with the links on
+// the way followed as the command would.
+func (t *tree) inside(p string) (string, error) {
+	todo, at := strings.Split(path.Clean("/"+p), "/"), "/"
+	for links := 0; len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, name)
+		to, err := os.Readlink(filepath.Join(t.root, next))
+		if err != nil {
+			at = next
+			continue
+		}
+		if links++; links > 40 {
+			return "", fmt.Errorf("%s: too many links", p)
+		}
+		if path.IsAbs(to) {
+			at = "/"
+		}
+		todo = slices.Concat(strings.Split(to, "/"), todo)
+	}
+	return at, nil
+}
+
+// point makes the mount point of a file or directory, and notes it.
+func (t *tree) point(target string, isDir bool) (string, error) {
+	at, err := t.inside(target)
+	if err != nil {
+		return "", err
+	}
+	t.skip = append(t.skip, at)
+	host := filepath.Join(t.root, at)
+	if info, err := os.Stat(host); err == nil {
+		if info.IsDir() != isDir {
+			return "", fmt.Errorf("mount %s: it is not of the same type in the image", target)
+		}
+		return host, nil
+	}
+	dir := host
+	if !isDir {
+		dir = filepath.Dir(host)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if isDir {
+		return host, nil
+	}
+	f, err := os.OpenFile(host, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return "", err
+	}
+	return host, f.Close()
+}
+
+// bind mounts something of the machine's into the root.
+func (t *tree) bind(source, target string, readOnly bool) error {
+	info, err := os.Stat(source)
+	if err != nil {
+		return err
+	}
+	host, err := t.point(target, info.IsDir())
+	if err != nil {
+		return err
+	}
+	if t.job.Mode == ModeChroot {
+		return t.lend(source, host, info)
+	}
+	if err := unix.Mount(source, host, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", target, err)
+	}
+	t.mounts = append(t.mounts, host)
+	if !readOnly {
+		return nil
+	}
+	// Flags that the source has may not be dropped in a user namespace.
+	var st unix.Statfs_t
+	if err := unix.Statfs(host, &st); err != nil {
+		return err
+	}
+	flags := uintptr(st.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RELATIME)
+	if err := unix.Mount("", host, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|flags, ""); err != nil {
+		return fmt.Errorf("mount %s read-only: %w", target, err)
+	}
+	return nil
+}
+
+// lend copies a file where nothing can be mounted.
+func (t *tree) lend(source, host string, info fs.FileInfo) error {
+	if info.IsDir() || !info.Mode().IsRegular() {
+		return nil
+	}
+	r, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(host, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+// furnish adds what every command finds: processes, devices, the machine's
+// names, and what it is lent.
+func (t *tree) furnish() error {
+	for _, step := range []func() error{t.mountProc, t.mountSys, t.mountDev} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, f := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		if _, err := os.Stat(f); err == nil {
+			if err := t.bind(f, f, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range t.job.Run.Mounts {
+		if err := t.bind(m.Source, m.Target, m.ReadOnly); err != nil {
+			return err
+		}
+	}
+	if t.job.Mode == ModeChroot {
+		return nil
+	}
+	name := t.job.Run.Hostname
+	if name == "" {
+		name = "localhost"
+	}
+	_ = unix.Sethostname([]byte(name)) // without it the command sees the machine's
+	if t.job.Run.Network == "none" {
+		return loopback()
+	}
+	return nil
+}
+
+// mountProc gives the command a /proc. With a pid namespace of its own it sees
+// only its own processes there.
+func (t *tree) mountProc() error {
+	host, err := t.point("/proc", true)
+	if err != nil || t.job.Mode == ModeChroot {
+		return err
+	}
+	t.proc = "/proc"
+	if t.job.PidNS {
+		if err := unix.Mount("proc", host, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err == nil {
+			t.proc = host
+			t.mounts = append(t.mounts, host)
+			return nil
+		}
+	}
+	return t.bind("/proc", "/proc", false)
+}
+
+func (t *tree) mountSys() error {
+	host, err := t.point("/sys", true)
+	if err != nil || t.job.Mode == ModeChroot {
+		return err
+	}
+	if err := unix.Mount("/sys", host, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return nil //nolint:nilerr // commands do without
+	}
+	t.mounts = append(t.mounts, host)
+	_ = unix.Mount("", host, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "") // nobody here may write to it anyway
+	return nil
+}
+
+// devices are those that every container has.
+func devices() []string { return []string{"null", "zero", "full", "random", "urandom", "tty"} }
+
+// mountDev gives the command a /dev with the usual devices and nothing else.
+func (t *tree) mountDev() error {
+	dev, err := t.point("/dev", true)
+	if err != nil {
+		return err
+	}
+	if t.job.Mode == ModeChroot {
+		return t.makeDevices(dev)
+	}
+	if err := unix.Mount("tmpfs", dev, "tmpfs", unix.MS_NOSUID, "mode=0755,size=65536k"); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	t.mounts = append(t.mounts, dev)
+	for _, d := range devices() {
+		f, err := os.OpenFile(filepath.Join(dev, d), os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			return err
+		}
+		f.Close()
+		if err := unix.Mount("/dev/"+d, filepath.Join(dev, d), "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount /dev/%s: %w", d, err)
+		}
+	}
+	for _, d := range []string{"pts", "shm"} {
+		if err := os.Mkdir(filepath.Join(dev, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("tmpfs", filepath.Join(dev, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+		return fmt.Errorf("mount /dev/shm: %w", err)
+	}
+	if err := unix.Mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err == nil {
+		if err := os.Symlink("pts/ptmx", filepath.Join(dev, "ptmx")); err != nil {
+			return err
+		}
+	}
+	return links(dev)
+}
+
+// links makes the names of open files.
+func links(dev string) error {
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := os.Symlink(to, filepath.Join(dev, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDevices makes devices where nothing can be mounted; they are no change.
+func (t *tree) makeDevices(dev string) error {
+	for _, d := range devices() {
+		var st unix.Stat_t
+		if err := unix.Stat("/dev/"+d, &st); err != nil {
+			continue
+		}
+		host := filepath.Join(dev, d)
+		if err := unix.Mknod(host, st.Mode, int(st.Rdev)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make /dev/%s: %w", d, err)
+		}
+		if err := unix.Chmod(host, 0o666); err != nil {
+			return err
+		}
+		t.skip = append(t.skip, "/dev/"+d)
+	}
+	return nil
+}
+
+// loopback switches the loopback device on.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r); err != nil {
+		return fmt.Errorf("switch on loopback: %w", err)
+	}
+	return nil
+}
+
+// dismantle unmounts everything, so that what is left is what was changed.
+func (t *tree) dismantle() error {
+	for _, m := range slices.Backward(t.mounts) {
+		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount: %w", err)
+		}
+	}
+	if t.upper != "" {
+		if err := unix.Unmount(t.root, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount: %w", err)
+		}
+	}
+	return nil
+}
+
+// changes says what a verb is to look at.
+func (t *tree) changes() *Changes {
+	c := &Changes{Upper: t.upper, ChownTable: t.chownTable(), Skip: t.skip}
+	if t.upper == "" {
+		c.Root, c.Before = t.root, t.before
+	}
+	for _, l := range t.job.Run.Lowers {
+		c.Lowers, c.Tables = append(c.Lowers, treeFiles(l)), append(c.Tables, treeTable(l))
+	}
+	return c
+}
+
+func (t *tree) chownTable() string { return filepath.Join(t.job.Scratch, "chown.json") }
+
+// keep makes the changes a tree.
+func (t *tree) keep(dir string) error {
+	if dir == "" || t.upper == "" {
+		return nil
+	}
+	if err := os.Rename(t.upper, treeFiles(dir)); err != nil {
+		return fmt.Errorf("keep changes: %w", err)
+	}
+	err := os.Rename(t.chownTable(), treeTable(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,378 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kanso-build/kanso/layers/sandbox"
+)
+
+// TestMain is the sandbox's own process, and the program that is run inside:
+// the test binary is linked statically.
+func TestMain(m *testing.M) {
+	if code, child := sandbox.Main(os.Args, verbs()); child {
+		os.Exit(code)
+	}
+	if filepath.Base(os.Args[0]) == "prog" {
+		os.Exit(prog(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// verbs list what changed, as lines.
+func verbs() map[string]sandbox.Verb {
+	return map[string]sandbox.Verb{
+		"list": func(_ context.Context, e sandbox.Env) error {
+			root := e.Changes.Upper
+			if root == "" {
+				root = e.Changes.Root
+			}
+			err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+				if err != nil || p == root {
+					return err
+				}
+				rel, err := filepath.Rel(root, p)
+				if err != nil {
+					return err
+				}
+				var buf [100]byte
+				owner := ""
+				if n, err := unix.Lgetxattr(p, "user.containers.override_stat", buf[:]); err == nil {
+					owner = " " + string(buf[:n])
+				}
+				_, err = fmt.Fprintf(e.Out, "%s %s%s\n", d.Type(), rel, owner)
+				return err
+			})
+			if table, rerr := os.ReadFile(e.Changes.ChownTable); rerr == nil {
+				fmt.Fprintf(e.Out, "table %s\n", table)
+			}
+			return err
+		},
+		"copy": func(_ context.Context, e sandbox.Env) error {
+			_, err := io.Copy(e.Out, e.In)
+			return err
+		},
+		"fail": func(context.Context, sandbox.Env) error { return errors.New("on purpose") },
+		"merge": func(_ context.Context, e sandbox.Env) error {
+			var a sandbox.MergeArgs
+			if err := json.Unmarshal(e.Args, &a); err != nil {
+				return err
+			}
+			return os.CopyFS(a.Dst, os.DirFS(filepath.Join(a.Lowers[0], "fs")))
+		},
+		"snapshot": func(context.Context, sandbox.Env) error { return nil },
+	}
+}
+
+// prog is what runs inside.
+func prog(args []string) int {
+	switch args[0] {
+	case "write":
+		return result(os.WriteFile(args[1], []byte("x"), 0o644))
+	case "print":
+		fmt.Println(strings.Join(args[1:], " "))
+		return 0
+	case "fail":
+		for i := range 30 {
+			fmt.Fprintln(os.Stderr, "line", i)
+		}
+		return 3
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+		return 0
+	case "ls":
+		entries, err := os.ReadDir(args[1])
+		for _, e := range entries {
+			fmt.Println(e.Name())
+		}
+		return result(err)
+	case "chown":
+		return result(errors.Join(
+			os.WriteFile("/file", nil, 0o644), os.Chown("/file", 33, 34),
+			os.Mkdir("/dir", 0o755), os.Chown("/dir", -1, 7),
+			os.Symlink("nowhere", "/link"), os.Lchown("/link", 5, 6),
+			os.Chdir("/dir"), os.WriteFile("rel", nil, 0o644), os.Chown("rel", 8, 9),
+			os.Symlink("/../../../../dir/rel", "/abs"), os.Chown("/abs", 10, 11),
+			unix.Setgroups([]int{1, 2}),
+		))
+	case "sleep":
+		fmt.Println("asleep")
+		time.Sleep(time.Hour)
+	case "orphan":
+		pid, err := os.StartProcess("/prog", []string{"/prog", "sleep"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
+		if err != nil {
+			return result(err)
+		}
+		return result(pid.Release())
+	case "nochown":
+		fmt.Fprintln(os.Stderr, "setresuid: Operation not permitted")
+		return 1
+	}
+	return 0
+}
+
+func result(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// base is a tree with the test binary in it.
+func base(t *testing.T) string {
+	t.Helper()
+	tree := t.TempDir()
+	root := filepath.Join(tree, "fs")
+	for _, d := range []string{"", "etc", "work"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "prog"), data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+func open(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	s, err := sandbox.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func command(lower string, args ...string) sandbox.Command {
+	return sandbox.Command{Lowers: []string{lower}, Args: append([]string{"prog"}, args...), Env: []string{"PATH=/bin:/", "A=1"}, Dir: "/"}
+}
+
+// modes are those that work wherever user namespaces do.
+func modes() []sandbox.Mode {
+	return []sandbox.Mode{sandbox.ModeOverlay, sandbox.ModeTmpfs, sandbox.ModeCopy}
+}
+
+func TestWhatACommandChangesIsHandedToTheVerb(t *testing.T) {
+	tree := base(t)
+	for _, mode := range modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, sandbox.Options{Mode: mode, Dir: dir})
+			var out bytes.Buffer
+			c := command(tree, "write", "/work/new")
+			c.After = &sandbox.Call{Verb: "list", Out: &out}
+			if err := s.Run(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), "work/new") {
+				t.Errorf("the verb saw %q", out.String())
+			}
+			if _, err := os.Stat(filepath.Join(tree, "fs/work/new")); err == nil {
+				t.Error("the lower tree was changed")
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestOutputStatusAndTail(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	var out, errs bytes.Buffer
+	c := command(tree, "fail")
+	c.Stdout, c.Stderr = &out, &errs
+	err := s.Run(t.Context(), c)
+	var exit *sandbox.ExitError
+	if !errors.As(err, &exit) || exit.Code != 3 {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.HasPrefix(exit.Tail, "line 10\n") || !strings.HasSuffix(exit.Tail, "line 29") {
+		t.Errorf("tail is %q", exit.Tail)
+	}
+	if !strings.Contains(errs.String(), "line 0\n") {
+		t.Errorf("stderr is %q", errs.String())
+	}
+	c = command(tree, "x")
+	c.Args = []string{"no-such-command"}
+	if err := s.Run(t.Context(), c); !errors.As(err, &exit) || exit.Code != 127 || !strings.Contains(exit.Tail, "no-such-command") {
+		t.Errorf("a command that is not there: %v, %+v", err, exit)
+	}
+}
+
+func TestTheCommandSeesItsOwnWorldOnly(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	run := func(args ...string) string {
+		var out bytes.Buffer
+		c := command(tree, args...)
+		c.Stdout = &out
+		if err := s.Run(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	t.Setenv("KANSO_SECRET", "leak")
+	if got := run("env"); got != "PATH=/bin:/\nA=1\n" {
+		t.Errorf("environment is %q", got)
+	}
+	if got := run("ls", "/"); got != "dev\netc\nproc\nprog\nsys\nwork\n" {
+		t.Errorf("root has %q", got)
+	}
+	if got := run("ls", "/proc"); strings.Count(got, "\n") == 0 {
+		t.Error("there is no /proc")
+	}
+	if got := run("ls", "/dev"); !strings.Contains(got, "null\n") || strings.Contains(got, "sda") {
+		t.Errorf("/dev has %q", got)
+	}
+}
+
+func TestMountsAreLentAndLeaveNothing(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	lent := t.TempDir()
+	if err := os.WriteFile(filepath.Join(lent, "f"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := command(tree, "ls", "/run/lent")
+	c.Mounts = []sandbox.Mount{{Source: lent, Target: "/run/lent", ReadOnly: true}}
+	c.Stdout = &out
+	if err := s.Run(t.Context(), c); err != nil || out.String() != "f\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+	c.Args = []string{"prog", "write", "/run/lent/x"}
+	if err := s.Run(t.Context(), c); err == nil {
+		t.Error("what is lent read-only was written to")
+	}
+	c.Mounts[0].ReadOnly = false
+	if err := s.Run(t.Context(), c); err != nil {
+		t.Errorf("what is lent could not be written to: %v", err)
+	}
+}
+
+func TestOwnersAreRecordedWithOneID(t *testing.T) {
+	s, tree := open(t, sandbox.Options{IDs: sandbox.IDsSingle}), base(t)
+	var out bytes.Buffer
+	c := command(tree, "chown")
+	c.After = &sandbox.Call{Verb: "list", Out: &out}
+	if err := s.Run(t.Context(), c); err != nil {
+		var exit *sandbox.ExitError
+		if errors.As(err, &exit) {
+			t.Log(exit.Tail)
+		}
+		t.Fatal(err)
+	}
+	for _, want := range []string{"file 33:34:0644", "dir 0:7:0755", "dir/rel 10:11:0644", `"link":{"uid":5,"gid":6}`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestNothingIsLeftRunning(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	var out bytes.Buffer
+	c := command(tree, "orphan")
+	c.Stdout = &out
+	if err := s.Run(t.Context(), c); err != nil { // Run waits for the output's end
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	r, w := io.Pipe()
+	c = command(tree, "sleep")
+	c.Stdout = w
+	go func() {
+		buf := make([]byte, 1)
+		_, _ = r.Read(buf)
+		cancel(why)
+		_, _ = io.Copy(io.Discard, r)
+	}()
+	if err := s.Run(ctx, c); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+	w.Close()
+}
+
+func TestVerbsRunWithoutACommand(t *testing.T) {
+	s := open(t, sandbox.Options{})
+	var out bytes.Buffer
+	big := strings.Repeat("0123456789", 1<<18)
+	if err := s.Call(t.Context(), sandbox.Call{Verb: "copy", In: strings.NewReader(big), Out: &out}); err != nil || out.String() != big {
+		t.Errorf("%d bytes came back, %v", out.Len(), err)
+	}
+	if err := s.Call(t.Context(), sandbox.Call{Verb: "fail"}); err == nil || !strings.Contains(err.Error(), "on purpose") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestChangesCanStayAsATree(t *testing.T) {
+	dir := t.TempDir()
+	s, tree := open(t, sandbox.Options{Mode: sandbox.ModeOverlay, Dir: dir}), base(t)
+	keep := filepath.Join(dir, "kept")
+	if err := os.Mkdir(keep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := command(tree, "write", "/work/new")
+	c.After, c.Keep = &sandbox.Call{Verb: "list"}, keep
+	if err := s.Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c = command(tree, "ls", "/work")
+	c.Lowers, c.Stdout = []string{keep, tree}, &out
+	if err := s.Run(t.Context(), c); err != nil || out.String() != "new\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestNoNetworkMeansLoopbackOnly(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	var out bytes.Buffer
+	c := command(tree, "ls", "/proc/self/net/dev_snmp6")
+	c.Network, c.Stdout = "none", &out
+	if err := s.Run(t.Context(), c); err != nil || out.String() != "lo\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestAReportNamesEveryMode(t *testing.T) {
+	r, err := sandbox.Probe(t.Context(), sandbox.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[sandbox.Mode]bool{}
+	for _, m := range r.Modes {
+		seen[m.Mode] = true
+		if !m.OK && m.Why == "" {
+			t.Errorf("%s with %s does not work, and nothing says why", m.Mode, m.IDs)
+		}
+	}
+	if len(seen) != 5 || r.Mode == "" {
+		t.Errorf("got %+v", r)
+	}
+}
