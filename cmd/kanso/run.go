@@ -45,7 +45,13 @@ thrown away. The exit status is the command's.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return r.run(c.Context(), args[0], args[1:]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			argv := args[1:]
+			if len(argv) > 0 && argv[0] == "--" {
+				argv = argv[1:]
+			}
+			return r.run(c.Context(), args[0], argv)
+		},
 	}
 	r.registry.add(c)
 	r.sandbox.add(c)
