@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +54,7 @@ func readIgnore(o FileOptions) (ignoreRules, error) {
 	if err != nil {
 		return ignoreRules{}, fmt.Errorf("ignore file: %w", err)
 	}
-	r := ignoreRules{file: file}
+	r := ignoreRules{file: cmp.Or(o.Ignore, ignoreName)}
 	switch o.Matcher {
 	case "", MatcherDocker:
 		err = r.readDocker(string(data))

@@ -141,9 +141,10 @@ func (c *process) startCommand(s spec) (*startedCommand, error) {
 	return &startedCommand{cmd, failRead, ours}, err
 }
 
-// endAll kills what the command left running and waits for its end.
+// endAll kills what the command left running and waits for its end. What a
+// process that is killed leaves behind becomes this one's.
 func endAll(pidNS bool) {
-	for range 100 {
+	for range 1000 {
 		if pidNS && os.Getpid() == 1 {
 			_ = unix.Kill(-1, unix.SIGKILL) // there may be nobody
 		} else {
@@ -151,18 +152,9 @@ func endAll(pidNS bool) {
 				_ = unix.Kill(pid, unix.SIGKILL) // it may be gone
 			}
 		}
-		for {
-			pid, err := unix.Wait4(-1, nil, 0, nil)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			if err != nil || pid <= 0 {
-				return
-			}
-			if pidNS && os.Getpid() == 1 {
-				continue
-			}
-			break // its children are ours now
+		_, err := unix.Wait4(-1, nil, 0, nil)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }

@@ -182,23 +182,7 @@ func (r *recorder) answer(req notification) error {
 		return nil // groups are not changed, and nobody is told
 	}
 	proc := filepath.Join(r.t.proc, strconv.Itoa(int(req.PID)))
-	var target found
-	var err error
-	if c.hasPath {
-		var p string
-		if p, err = readString(proc, c.path); err != nil {
-			return err
-		}
-		if p != "" {
-			target, err = r.lookUp(proc, c.dirfd, p, c.follow)
-		} else if c.empty {
-			target, err = r.open(proc, c.dirfd)
-		} else {
-			err = unix.ENOENT
-		}
-	} else {
-		target, err = r.open(proc, c.dirfd)
-	}
+	target, err := r.target(proc, c)
 	if err != nil {
 		return err
 	}
@@ -209,6 +193,23 @@ func (r *recorder) answer(req notification) error {
 		return unix.EINTR
 	}
 	return r.record(target, c.uid, c.gid)
+}
+
+// target holds the file that a system call is about.
+func (r *recorder) target(proc string, c call) (found, error) {
+	if !c.hasPath {
+		return r.open(proc, c.dirfd)
+	}
+	p, err := readString(proc, c.path)
+	switch {
+	case err != nil:
+		return found{}, err
+	case p != "":
+		return r.lookUp(proc, c.dirfd, p, c.follow)
+	case c.empty:
+		return r.open(proc, c.dirfd)
+	}
+	return found{}, unix.ENOENT
 }
 
 // A call is a system call that changes an owner.

@@ -21,23 +21,24 @@ type Sandbox struct {
 	pidNS bool // a pid namespace with a /proc of its own
 }
 
-// A shape is a way to have ids.
-type shape struct {
-	name  string // as in Report.IDs
-	users bool   // in a user namespace
-	one   bool   // with one id mapped
-	sub   bool   // with subordinate ids, which newuidmap maps
-}
+// A shape is a way to have ids, by the name that reports give it.
+type shape string
 
 // The shapes. Root prefers a user namespace in which all ids mean what they
 // mean outside: what a step can reach is less.
-var (
-	shapeIdentity = shape{name: "identity", users: true}
-	shapeRoot     = shape{name: "root"}
-	shapeSingle   = shape{name: "single", users: true, one: true}
-	shapeSubuid   = shape{name: "subuid", users: true, sub: true}
-	shapePlain    = shape{name: "plain"} // no namespace at all
+const (
+	shapeIdentity shape = "identity"
+	shapeRoot     shape = "root" // no user namespace
+	shapeSingle   shape = "single"
+	shapeSubuid   shape = "subuid"
+	shapePlain    shape = "plain" // no namespace at all
 )
+
+// users says that there is a user namespace.
+func (s shape) users() bool { return s != shapeRoot && s != shapePlain }
+
+// one says that one id is mapped.
+func (s shape) one() bool { return s == shapeSingle }
 
 // shapes are those that an option allows, in the order of trying.
 func shapes(ids IDs) []shape {
@@ -61,14 +62,14 @@ func Open(ctx context.Context, o Options) (*Sandbox, error) {
 		box := &Sandbox{o: o, shape: s}
 		got, err := box.probe(ctx)
 		if err != nil {
-			reasons = append(reasons, s.name+": "+err.Error())
+			reasons = append(reasons, string(s)+": "+err.Error())
 			continue
 		}
 		box.pidNS = got.Proc == ""
 		if box.mode = got.choose(o.Mode); box.mode != "" {
 			return box, nil
 		}
-		reasons = append(reasons, s.name+": "+got.reason(o.Mode))
+		reasons = append(reasons, string(s)+": "+got.reason(o.Mode))
 	}
 	if os.Geteuid() == 0 && (o.Mode == "" || o.Mode == ModeChroot) && o.IDs != IDsSingle {
 		box := &Sandbox{o: o, shape: shapePlain, mode: ModeChroot}
@@ -158,7 +159,7 @@ func (s *Sandbox) Trees() string {
 
 // Owners says how ids are kept in trees: "xattr" with one id, else "real".
 func (s *Sandbox) Owners() string {
-	if s.shape.one {
+	if s.shape.one() {
 		return "xattr"
 	}
 	return "real"
@@ -220,7 +221,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 		return nil
 	}
 	exit := &ExitError{Args: c.Args, Code: out.Code, Tail: last.String()}
-	if s.shape.one && s.o.IDs != IDsSingle && wantsIDs(exit.Tail) && subordinate() == nil {
+	if s.shape.one() && s.o.IDs != IDsSingle && wantsIDs(exit.Tail) && subordinate() == nil {
 		return fmt.Errorf("%w: %w", ErrNeedsIDs, exit)
 	}
 	return exit

@@ -38,7 +38,7 @@ func Probe(ctx context.Context, o Options) (Report, error) {
 	box, err := Open(ctx, o)
 	switch {
 	case err == nil:
-		r.Mode, r.IDs = box.mode, box.shape.name
+		r.Mode, r.IDs = box.mode, string(box.shape)
 	case !errors.Is(err, ErrUnavailable):
 		return r, err
 	}
@@ -50,12 +50,12 @@ func (r *Report) add(s shape, got *probed, err error) {
 	if got == nil {
 		got = &probed{Overlay: errText(err), Tmpfs: errText(err), Bind: errText(err), Record: errText(err)}
 	}
-	if s.one {
+	if s.one() {
 		r.Record = got.Record == ""
 	}
-	r.row(ModeOverlay, s.name, got.Overlay)
-	r.row(ModeTmpfs, s.name, got.Tmpfs)
-	r.row(ModeCopy, s.name, got.Bind)
+	r.row(ModeOverlay, string(s), got.Overlay)
+	r.row(ModeTmpfs, string(s), got.Tmpfs)
+	r.row(ModeCopy, string(s), got.Bind)
 }
 
 func (r *Report) row(mode Mode, ids, why string) {

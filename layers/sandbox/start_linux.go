@@ -68,7 +68,7 @@ func (l *locked) Write(p []byte) (int, error) {
 // it reports is in out; an error that it reports is returned. If the context
 // ends, everything that was started is killed.
 func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) error {
-	j.Mode, j.One, j.Real, j.PidNS = s.mode, s.shape.one, !s.shape.users, s.pidNS || j.Kind == jobProbe && s.shape != shapePlain
+	j.Mode, j.One, j.Real, j.PidNS = s.mode, s.shape.one(), !s.shape.users(), s.pidNS || j.Kind == jobProbe && s.shape != shapePlain
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, s.exe())
@@ -77,7 +77,7 @@ func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) er
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = st.stdin, st.stdout, st.stderr
 	network := j.Run != nil && j.Run.Network == "none"
 	cmd.SysProcAttr = s.attributes(j, network)
-	p, err := newPipes(st)
+	p, err := newPipes()
 	if err != nil {
 		return err
 	}
@@ -89,38 +89,48 @@ func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) er
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
-			done <- startError(err)
-			return
-		}
-		p.started()
-		if s.shape.sub {
-			if err := mapIDs(ctx, cmd.Process.Pid); err != nil {
-				cancel(err)
-			}
-		}
-		p.run(j, st)
-		done <- cmd.Wait()
+		done <- s.serve(ctx, cancel, cmd, p, j, st)
 	}()
 	err = <-done
-	result, rerr := p.result()
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case len(result) == 0 && err != nil:
-		return fmt.Errorf("the sandbox's process ended: %w", err)
-	case rerr != nil:
-		return rerr
-	case p.copyErr() != nil:
-		return p.copyErr()
 	}
-	if err := json.Unmarshal(result, out); err != nil {
+	return p.outcome(err, out)
+}
+
+// serve starts the process and waits for its end.
+func (s *Sandbox) serve(ctx context.Context, cancel context.CancelCauseFunc, cmd *exec.Cmd, p *pipes, j job, st streams) error {
+	if err := cmd.Start(); err != nil {
+		return startError(err)
+	}
+	p.started()
+	if s.shape == shapeSubuid {
+		if err := mapIDs(ctx, cmd.Process.Pid); err != nil {
+			cancel(err)
+		}
+	}
+	p.run(j, st)
+	return cmd.Wait()
+}
+
+// outcome is what the process reported; ended is how it ended.
+func (p *pipes) outcome(ended error, out *outcome) error {
+	p.wg.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case len(p.resultData) == 0 && ended != nil:
+		return fmt.Errorf("the sandbox's process ended: %w", ended)
+	case p.resultErr != nil:
+		return p.resultErr
+	}
+	if err := json.Unmarshal(p.resultData, out); err != nil {
 		return fmt.Errorf("read outcome: %w", err)
 	}
 	if out.Error != "" {
 		return errors.New(out.Error)
 	}
-	return nil
+	return p.copying
 }
 
 func (s *Sandbox) exe() string {
@@ -146,7 +156,7 @@ func (s *Sandbox) attributes(j job, network bool) *syscall.SysProcAttr {
 	if network {
 		a.Cloneflags |= syscall.CLONE_NEWNET
 	}
-	if !s.shape.users {
+	if !s.shape.users() {
 		return a
 	}
 	a.Cloneflags |= syscall.CLONE_NEWUSER
@@ -199,7 +209,7 @@ type pipes struct {
 	resultErr, copying error
 }
 
-func newPipes(st streams) (*pipes, error) {
+func newPipes() (*pipes, error) {
 	p := &pipes{}
 	ends := make([][2]*os.File, 5)
 	for i := range ends {
@@ -262,19 +272,6 @@ func (p *pipes) fail(err error) {
 	if p.copying == nil {
 		p.copying = err
 	}
-}
-
-func (p *pipes) result() ([]byte, error) {
-	p.wg.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.resultData, p.resultErr
-}
-
-func (p *pipes) copyErr() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.copying
 }
 
 func (p *pipes) close() {

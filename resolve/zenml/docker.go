@@ -95,7 +95,7 @@ func dockerKeys() map[string]settingsKey {
 
 // later are keys that exist and are not carried out yet: they are refused, so
 // that none is ignored in silence.
-var later = []string{
+var later = []string{ //nolint:gochecknoglobals // a constant table
 	"dockerfile", "build_context_root", "parent_image_build_config", "build_options", "skip_build", "prevent_build_reuse",
 	"disable_automatic_requirements_detection", "pyproject_path", "pyproject_export_command", "install_deployment_requirements",
 	"python_package_installer_cache_mount", "copy_files", "copy_global_config", "required_hub_plugins",
@@ -158,7 +158,7 @@ func (r *dockerReader) requirements(n *yaml.Node, key string) (err error) {
 }
 
 // exportCommands are ZenML's names for ways to list what is installed.
-var exportCommands = map[string]string{
+var exportCommands = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"pip_freeze": "pip freeze", "poetry_export": "poetry export --format=requirements.txt", "uv_freeze": "uv pip freeze",
 }
 

@@ -16,7 +16,7 @@ type RunConfig struct {
 }
 
 // runKeys are the top-level keys of run configurations.
-var runKeys = []string{
+var runKeys = []string{ //nolint:gochecknoglobals // a constant table
 	"run_name", "enable_cache", "enable_artifact_metadata", "enable_artifact_visualization", "enable_step_logs", "enable_pipeline_logs",
 	"enable_heartbeat", "schedule", "build", "steps", "settings", "environment", "secrets", "tags", "extra", "model", "parameters", "retry",
 	"failure_hook_source", "success_hook_source", "init_hook_source", "init_hook_kwargs", "cleanup_hook_source", "substitutions",

@@ -26,7 +26,7 @@ type Component struct {
 }
 
 // componentTypes are in the order in which ZenML asks for requirements.
-var componentTypes = []string{
+var componentTypes = []string{ //nolint:gochecknoglobals // a constant table
 	"orchestrator", "artifact_store", "container_registry", "step_operator", "feature_store", "model_deployer", "experiment_tracker",
 	"alerter", "annotator", "data_validator", "image_builder", "model_registry", "deployer", "log_store", "sandbox",
 	"metadata_store", "secrets_manager", // until 0.13

@@ -38,26 +38,32 @@ func ReadConfig(file string, data []byte) (Config, error) {
 				return Config{}, err
 			}
 		}
-		if p.key.Value != "store" {
-			continue
-		}
-		store, err := doc.mapping(p.value, "store")
-		if err != nil {
-			return Config{}, err
-		}
-		for _, s := range store {
-			switch s.key.Value {
-			case "type":
-				c.StoreType, err = doc.text(s.value, "store.type")
-			case "url":
-				c.StoreURL, err = doc.text(s.value, "store.url")
-			}
-			if err != nil {
+		if p.key.Value == "store" {
+			if err := c.readStore(doc, p.value); err != nil {
 				return Config{}, err
 			}
 		}
 	}
 	return c, nil
+}
+
+func (c *Config) readStore(doc document, n *yaml.Node) error {
+	store, err := doc.mapping(n, "store")
+	if err != nil {
+		return err
+	}
+	for _, s := range store {
+		switch s.key.Value {
+		case "type":
+			c.StoreType, err = doc.text(s.value, "store.type")
+		case "url":
+			c.StoreURL, err = doc.text(s.value, "store.url")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // IsServer says whether the client's store is a server.

@@ -52,7 +52,7 @@ type Facts struct {
 
 // changes are the versions in which something changed that shows in images
 // (ZenML's release notes; the pull requests stand beside).
-var changes = []struct {
+var changes = []struct { //nolint:gochecknoglobals // a constant table
 	since  string
 	change func(*Facts)
 }{
