@@ -162,11 +162,16 @@ func (s Stack) first(kind string) (Component, bool) {
 // Registry returns the address of the stack's container registry, without
 // slashes at its end, and the repository that it prescribes; empty for none.
 func (s Stack) Registry() (uri, repository string) {
-	c, ok := s.first("container_registry")
-	if !ok {
+	c, found := s.first("container_registry")
+	if !found {
 		return "", ""
 	}
-	return strings.TrimRight(c.Field("uri"), "/"), c.Field("default_repository")
+	uri = withoutUser(c.Field("uri"))
+	_, host, ok := strings.Cut(uri, "://") // names of images have no scheme
+	if !ok {
+		host = uri
+	}
+	return strings.TrimRight(host, "/"), c.Field("default_repository")
 }
 
 // RunsHere says whether the orchestrator starts containers on the machine of
