@@ -21,18 +21,18 @@ import (
 // defaultPath is what a step finds commands in if the image names no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// install writes the requirements file as a layer of its own and runs the
-// installer on it.
+// install puts the requirements file in place and runs the installer on it;
+// both are one layer.
 func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
+	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env}
 	if i.File != "" {
-		w := plan.Write{Files: []plan.File{{Path: i.File, Mode: 0o666, Data: i.Requirements}}, Owner: i.Owner}
-		if err := b.write(ctx, st, w); err != nil {
+		uid, gid, err := b.owner(ctx, st, i.Owner)
+		if err != nil {
 			return err
 		}
+		x.files = []sandbox.File{{Path: i.File, Mode: 0o666, UID: uid, GID: gid, Data: []byte(i.Requirements)}}
 	}
-	return b.execute(ctx, st, execution{
-		step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env,
-	})
+	return b.execute(ctx, st, x)
 }
 
 // run runs a command and settles modes and owners of what it left where these
@@ -67,6 +67,7 @@ type execution struct {
 	step, kind    string
 	args          []string
 	packages, env []string
+	files         []sandbox.File
 	dir, user     string
 	network       string
 	keepTimes     bool // of files that a .pyc refers to
@@ -91,6 +92,9 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 		add("dir", x.dir).add("user", x.user).add("network", x.network).
 		add("keep times", strconv.FormatBool(x.keepTimes)).
 		add("compression", b.Compression.String()).add("time", b.time().String())
+	for _, f := range x.files {
+		k.add("file", f.Path, strconv.FormatUint(uint64(f.Mode), 8), strconv.Itoa(f.UID), strconv.Itoa(f.GID), string(f.Data))
+	}
 	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
 		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
 		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
@@ -178,7 +182,7 @@ func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.
 	}
 	return sandbox.Command{
 		Args: args, Env: env, Dir: x.dir, UID: who.UID, GID: who.GID, Groups: who.Groups,
-		Mounts: unique(mounts), Network: x.network, Stdout: out, Stderr: out,
+		Files: x.files, Mounts: unique(mounts), Network: x.network, Stdout: out, Stderr: out,
 	}, nil
 }
 

@@ -43,6 +43,7 @@ type FileSet struct {
 
 	rules      ignoreRules
 	dropIgnore bool
+	stack      string // the stack export, which stays out
 }
 
 // A Decision says why a path goes in or stays out.
@@ -225,6 +226,10 @@ func (s FileSet) Why(p string) (Decision, error) {
 	d := Decision{Path: rel, Included: included || rel == "."}
 	if rel == ignoreName && s.dropIgnore {
 		d.Note = "ZenML from 0.96.2 on does not copy it"
+		return d, nil
+	}
+	if rel == s.stack && rel != "" {
+		d.Note = "a stack export can hold secrets"
 		return d, nil
 	}
 	if r, out := s.rules.decide(rel); r != nil {

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -241,6 +242,34 @@ func (r *resolution) findFiles(ctx context.Context) error {
 		return err
 	}
 	r.Warnings = append(r.Warnings, r.Files.Warnings...)
+	return r.dropStack()
+}
+
+// dropStack leaves the stack export itself out: it can hold secrets, and what
+// a container may know of it is written by itself.
+func (r *resolution) dropStack() error {
+	if r.o.Stack == "" {
+		return nil
+	}
+	file, err := filepath.Abs(r.o.Stack)
+	if err != nil {
+		return fmt.Errorf("stack: %w", err)
+	}
+	if file, err = filepath.EvalSymlinks(file); err != nil {
+		return fmt.Errorf("stack: %w", err)
+	}
+	rel, err := filepath.Rel(r.Context, file)
+	if err != nil {
+		return nil //nolint:nilerr // it is elsewhere
+	}
+	rel = filepath.ToSlash(rel)
+	i, found := slices.BinarySearch(r.Files.Paths, rel)
+	if !found || slices.Contains(r.o.AllowSecrets, rel) {
+		return nil
+	}
+	r.Files.Paths = slices.Delete(r.Files.Paths, i, i+1)
+	r.Files.stack = rel
+	r.warnf("%s stays out: a stack export can hold secrets (--allow-secret %s takes it in)", rel, rel)
 	return nil
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -76,6 +78,12 @@ func newGoal(outputs []string) (*goal, error) {
 		out, err := oci.ParseOutput(o)
 		if err != nil {
 			return nil, usagef("--output %s: %w", o, err)
+		}
+		// Better now than after the build.
+		if info, err := os.Stat(filepath.Dir(filepath.Clean(out.Path))); err != nil {
+			return nil, fmt.Errorf("--output %s: %w", o, err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("--output %s: %s is not a directory", o, filepath.Dir(out.Path))
 		}
 		g.outputs = append(g.outputs, out)
 	}

@@ -139,6 +139,11 @@ func (c *process) run(out *outcome) error {
 	if err := c.prepare(t); err != nil {
 		return err
 	}
+	for _, f := range c.job.Run.Files {
+		if err := t.put(f); err != nil {
+			return fmt.Errorf("put %s in place: %w", f.Path, err)
+		}
+	}
 	if err := t.furnish(); err != nil {
 		return err
 	}

@@ -143,6 +143,31 @@ func (t *tree) inside(p string) (string, error) {
 	return at, nil
 }
 
+// put writes a file.
+func (t *tree) put(f File) error {
+	at, err := t.inside(f.Path)
+	if err != nil {
+		return err
+	}
+	host := filepath.Join(t.root, at)
+	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(host, f.Data, 0o600); err != nil {
+		return err
+	}
+	switch {
+	case !t.job.One:
+		err = os.Chown(host, f.UID, f.GID)
+	case f.UID != 0 || f.GID != 0:
+		err = unix.Setxattr(host, ownerXattr, fmt.Appendf(nil, "%d:%d:0%o", f.UID, f.GID, f.Mode), 0)
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Chmod(host, f.Mode)
+}
+
 // point makes the mount point of a file or directory, and notes it.
 func (t *tree) point(target string, isDir bool) (string, error) {
 	at, err := t.inside(target)

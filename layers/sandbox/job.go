@@ -23,6 +23,7 @@ type runJob struct {
 	Dir       string
 	UID, GID  int
 	Groups    []int
+	Files     []File
 	Mounts    []Mount
 	Network   string
 	Hostname  string

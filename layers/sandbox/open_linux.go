@@ -199,7 +199,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	defer s.remove(context.WithoutCancel(ctx), scratch)
 	j := job{Kind: jobRun, Owners: s.Owners(), Scratch: scratch, Run: &runJob{
 		Lowers: c.Lowers, Args: c.Args, Env: c.Env, Dir: c.Dir, UID: c.UID, GID: c.GID, Groups: c.Groups,
-		Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Keep: c.Keep,
+		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Keep: c.Keep,
 	}}
 	st := streams{stdin: c.Stdin, direct: c.Discard}
 	last := &tail{}

@@ -88,6 +88,14 @@ type Mount struct {
 	ReadOnly bool
 }
 
+// A File is put in place before a command runs, and is among its changes.
+type File struct {
+	Path     string // absolute, in the image; missing directories are made
+	Mode     uint32 // permissions
+	UID, GID int
+	Data     []byte
+}
+
 // A Command is what is run once in a stack of trees.
 type Command struct {
 	// Lowers are tree directories, topmost first: each holds the files in fs
@@ -101,6 +109,7 @@ type Command struct {
 	// whatever they say, and what it adds belongs to UID and GID.
 	UID, GID int
 	Groups   []int
+	Files    []File
 	Mounts   []Mount
 	// Network is "host" (or empty) or "none": only a loopback device.
 	Network string

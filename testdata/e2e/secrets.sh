@@ -11,7 +11,7 @@ token() { printf 'planted-%s-%s' "$1" "$(od -An -N12 -tx1 /dev/urandom | tr -d '
 password=$(token password) secret=$(token secret) index=$(token index) api=$(token api) stack=$(token stack) git=$(token git)
 printf '%s\n' "$password" "$secret" "$index" "$api" "$stack" "$git" >"$WORK/planted"
 
-mkdir "$WORK/docker" "$WORK/zenml" "$WORK/empty" "$WORK/outside"
+mkdir "$WORK/docker" "$WORK/zenml" "$WORK/empty" "$WORK/outside" "$WORK/out"
 export DOCKER_CONFIG=$WORK/docker ZENML_CONFIG_PATH=$WORK/zenml
 printf '{"auths": {"%s": {"auth": "%s"}}}' "$REGISTRY" "$(printf 'user:%s' "$password" | base64 -w0)" >"$WORK/docker/config.json"
 printf 'store:\n  type: rest\n  url: http://127.0.0.1:1\n  api_token: %s\n' "$api" >"$WORK/zenml/config.yaml"
