@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func captureInside(text string) error {
+	unix.Umask(0o022)
 	var job capturing
 	if err := json.Unmarshal([]byte(text), &job); err != nil {
 		return err
