@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,7 @@ func Main(args []string, verbs map[string]Verb) (code int, child bool) {
 	default:
 		return 0, false
 	}
-	c := &process{verbs: verbs, result: os.NewFile(fdResult, "result")}
+	c := &process{verbs: verbs, result: os.NewFile(fdResult, "result"), in: os.NewFile(fdIn, "in"), out: os.NewFile(fdOut, "out")}
 	if c.mapped() {
 		return 1, true // it would have become the process with ids
 	}
@@ -47,6 +46,8 @@ func Main(args []string, verbs map[string]Verb) (code int, child bool) {
 type process struct {
 	verbs  map[string]Verb
 	result *os.File
+	in     *os.File // of verbs
+	out    *os.File
 	job    job
 }
 
@@ -83,9 +84,9 @@ func (c *process) main(out *outcome) error {
 		return fmt.Errorf("read job: %w", err)
 	}
 	in.Close()
-	if c.job.Mode != ModeChroot || c.job.Kind == jobProbe && !c.plain() {
+	if !c.plain() {
 		// What is mounted here must not reach the machine.
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil && !c.plain() {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
 		}
 	}
@@ -104,7 +105,7 @@ func (c *process) main(out *outcome) error {
 }
 
 // plain says that there are no namespaces.
-func (c *process) plain() bool { return c.job.Mode == ModeChroot && c.job.Real }
+func (c *process) plain() bool { return c.job.Mode == ModeChroot || c.job.Mode == ModeLoader }
 
 // verb runs the job's verb.
 func (c *process) verb(changes *Changes) error {
@@ -116,10 +117,7 @@ func (c *process) verb(changes *Changes) error {
 }
 
 func (c *process) call(v Verb, args json.RawMessage, changes *Changes) error {
-	out := os.NewFile(fdOut, "out")
-	err := v(context.Background(), Env{Changes: changes, Owners: c.job.Owners, Args: args, In: os.NewFile(fdIn, "in"), Out: out})
-	runtime.KeepAlive(out)
-	return err
+	return v(context.Background(), Env{Changes: changes, Owners: c.job.Owners, Args: args, In: c.in, Out: c.out})
 }
 
 // removeAll removes a directory of any owner's and mode.
@@ -144,10 +142,14 @@ func (c *process) run(out *outcome) error {
 			return fmt.Errorf("put %s in place: %w", f.Path, err)
 		}
 	}
-	if err := t.furnish(); err != nil {
-		return err
+	runCommand := c.loader
+	if c.job.Mode != ModeLoader {
+		if err := t.furnish(); err != nil {
+			return err
+		}
+		runCommand = c.command
 	}
-	code, err := c.command(t)
+	code, err := runCommand(t)
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (c *process) run(out *outcome) error {
 
 // prepare makes the command's root.
 func (c *process) prepare(t *tree) error {
-	if c.job.Mode != ModeCopy && c.job.Mode != ModeChroot {
+	if c.job.Mode == ModeOverlay || c.job.Mode == ModeTmpfs {
 		return t.stack()
 	}
 	t.root, t.before = filepath.Join(c.job.Scratch, "root"), filepath.Join(c.job.Scratch, "before")
@@ -192,7 +194,7 @@ func (c *process) prepare(t *tree) error {
 			return fmt.Errorf("%s: %w", step.verb, err)
 		}
 	}
-	if c.job.Mode == ModeChroot {
+	if c.plain() {
 		return nil
 	}
 	return unix.Mount(t.root, t.root, "", unix.MS_BIND|unix.MS_REC, "")

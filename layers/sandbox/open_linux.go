@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Sandbox runs commands. It may be used by several goroutines at once.
@@ -59,6 +61,9 @@ func shapes(ids IDs) []shape {
 func Open(ctx context.Context, o Options) (*Sandbox, error) {
 	var reasons []string
 	for _, s := range shapes(o.IDs) {
+		if o.Mode == ModeLoader || o.Mode == ModeChroot {
+			break
+		}
 		box := &Sandbox{o: o, shape: s}
 		got, err := box.probe(ctx)
 		if err != nil {
@@ -79,7 +84,25 @@ func Open(ctx context.Context, o Options) (*Sandbox, error) {
 		}
 		reasons = append(reasons, "chroot: "+cmp.Or(errText(err), got.chrootText()))
 	}
+	if o.Mode == "" || o.Mode == ModeLoader {
+		err := attributes(o.Dir)
+		if err == nil {
+			return &Sandbox{o: o, shape: shapePlain, mode: ModeLoader}, nil
+		}
+		reasons = append(reasons, "loader: "+err.Error())
+	}
 	return nil, fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, "; "))
+}
+
+// attributes says why owners cannot be kept with files in a directory.
+func attributes(dir string) error {
+	f, err := os.CreateTemp(dir, "run-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	return unix.Fsetxattr(int(f.Fd()), ownerXattr, []byte("1:1:0600"), 0)
 }
 
 func errText(err error) string {
@@ -116,10 +139,6 @@ func (p *probed) reason(want Mode) string {
 		return p.Tmpfs
 	case ModeCopy:
 		return p.Bind
-	case ModeChroot:
-		return "user namespaces work, so there is a better mode"
-	case ModeLoader:
-		return "the mode loader is not available"
 	}
 	return p.Overlay
 }
@@ -148,10 +167,10 @@ func (s *Sandbox) Mode() Mode { return s.mode }
 // Trees names the set of unpacked trees that this sandbox can use: what ids
 // mean on disk differs.
 func (s *Sandbox) Trees() string {
-	switch s.shape {
-	case shapeSingle:
+	switch {
+	case s.one():
 		return "single-" + strconv.Itoa(os.Geteuid())
-	case shapeSubuid:
+	case s.shape == shapeSubuid:
 		return "subuid-" + strconv.Itoa(os.Geteuid())
 	}
 	return "root"
@@ -159,11 +178,14 @@ func (s *Sandbox) Trees() string {
 
 // Owners says how ids are kept in trees: "xattr" with one id, else "real".
 func (s *Sandbox) Owners() string {
-	if s.shape.one() {
+	if s.one() {
 		return "xattr"
 	}
 	return "real"
 }
+
+// one says that all files belong to one id.
+func (s *Sandbox) one() bool { return s.shape.one() || s.mode == ModeLoader }
 
 // CanKeep says whether [Command.Keep] is possible.
 func (s *Sandbox) CanKeep() bool { return s.mode == ModeOverlay }
@@ -191,6 +213,9 @@ func (s *Sandbox) Call(ctx context.Context, c Call) error {
 func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	if len(c.Args) == 0 {
 		return errors.New("sandbox: no command")
+	}
+	if s.mode == ModeLoader && !installs(c.Args) {
+		return fmt.Errorf("%w: the mode loader, the only one that works, can install wheels with pip or uv and nothing else", ErrUnavailable)
 	}
 	scratch, err := os.MkdirTemp(s.o.Dir, "run-")
 	if err != nil {
@@ -225,6 +250,12 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 		return fmt.Errorf("%w: %w", ErrNeedsIDs, exit)
 	}
 	return exit
+}
+
+// installs says whether a command is one that the mode loader can do.
+func installs(args []string) bool {
+	line := strings.Join(args, " ") + " "
+	return strings.HasPrefix(line, "pip install ") || strings.HasPrefix(line, "uv pip install ")
 }
 
 // remove removes a scratch directory, inside if it cannot be done outside.

@@ -34,7 +34,7 @@ func Probe(ctx context.Context, o Options) (Report, error) {
 	} else {
 		r.row(ModeChroot, "root", "only root can change its root")
 	}
-	r.row(ModeLoader, "none", "not available")
+	r.row(ModeLoader, "none", errText(attributes(o.Dir)))
 	box, err := Open(ctx, o)
 	switch {
 	case err == nil:

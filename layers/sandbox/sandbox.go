@@ -42,7 +42,9 @@ type Mode string
 // command writes in memory, for scratch directories that are on an overlay
 // themselves. ModeCopy makes a private copy of the stacked layers. ModeChroot
 // enters such a copy without namespaces and needs root with CAP_SYS_CHROOT.
-// ModeLoader is not available.
+// ModeLoader needs nothing at all and does nothing but install wheels: the
+// image's Python is started in a private copy by the image's own dynamic
+// loader, outside of any isolation, so it sees the machine's files.
 const (
 	ModeOverlay Mode = "overlay"
 	ModeTmpfs   Mode = "tmpfs"

@@ -68,7 +68,7 @@ func (l *locked) Write(p []byte) (int, error) {
 // it reports is in out; an error that it reports is returned. If the context
 // ends, everything that was started is killed.
 func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) error {
-	j.Mode, j.One, j.Real, j.PidNS = s.mode, s.shape.one(), !s.shape.users(), s.pidNS || j.Kind == jobProbe && s.shape != shapePlain
+	j.Mode, j.One, j.Real, j.PidNS = s.mode, s.one(), !s.shape.users(), s.pidNS || j.Kind == jobProbe && s.shape != shapePlain
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, s.exe())
