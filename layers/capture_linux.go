@@ -167,7 +167,7 @@ func (k *capture) walk(ctx context.Context, dir string, merged bool) error {
 		if err := k.look(c, merged); err != nil {
 			return fmt.Errorf("/%s: %w", c.path, err)
 		}
-		if info.IsDir() {
+		if info.IsDir() && !k.skip[c.path] { // what is below was lent, if it is a copy
 			if err := k.walk(ctx, c.path, merged && !c.opaque); err != nil {
 				return err
 			}
@@ -294,7 +294,7 @@ func (k *capture) same(c *change) (bool, error) {
 func (k *capture) deletions() error {
 	isDir := map[string]bool{".": true}
 	for _, c := range k.list {
-		isDir[c.path] = c.info.IsDir()
+		isDir[c.path] = c.info.IsDir() && !k.skip[c.path]
 	}
 	for p := range k.before {
 		if _, ok := isDir[p]; ok || !isDir[path.Dir(p)] {

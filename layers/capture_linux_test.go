@@ -183,6 +183,7 @@ func changeEverything(root string) error {
 		os.Rename(at("owned.tmp"), at("owned")),
 		os.WriteFile(at("mnt"), nil, 0o644),
 		os.MkdirAll(at("run/kanso/deep"), 0o755),
+		os.WriteFile(at("run/kanso/deep/below"), nil, 0o644),
 		os.Mkdir(at("emptied"), 0o755),
 		os.WriteFile(at("born-and-dead"), nil, 0o644),
 		os.Remove(at("born-and-dead")),

@@ -178,8 +178,14 @@ func (l *pythonLoader) compile() (int, error) {
 	if !l.pip {
 		return 0, nil
 	}
-	code := `import compileall, py_compile, sys, sysconfig
-compileall.compile_dir(sysconfig.get_path("purelib"), quiet=2, stripdir=sys.argv[1], prependdir="/",
-                       invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)`
-	return l.start([]string{"-c", code, l.t.root})
+	code := `import compileall, os, py_compile, sys, sysconfig
+root, before = sys.argv[1:]
+began = os.stat(before).st_mtime_ns
+for dir, _, names in os.walk(sysconfig.get_path("purelib")):
+    for name in names:
+        file = os.path.join(dir, name)
+        if name.endswith(".py") and os.stat(file).st_ctime_ns > began:
+            compileall.compile_file(file, quiet=2, stripdir=root, prependdir="/",
+                                    invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)`
+	return l.start([]string{"-c", code, l.t.root, l.t.before})
 }
