@@ -191,7 +191,7 @@ func (k *capture) look(c *change, merged bool) error {
 		}
 	}
 	k.list = append(k.list, c)
-	if k.c.Upper != "" && isWhiteout(c.info) {
+	if k.c.Upper != "" && isWhiteout(c.host, c.info) {
 		c.deleted, c.emit = true, c.lower != nil
 		return nil
 	}

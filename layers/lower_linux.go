@@ -94,7 +94,7 @@ func (s *stack) lstat(p string) (found, bool, error) {
 		if err != nil {
 			return found{}, false, err
 		}
-		if isWhiteout(info) {
+		if isWhiteout(host, info) {
 			break
 		}
 		return found{seen{d.tree, host}, info}, true, nil

@@ -73,7 +73,7 @@ func (m *merger) entry(ctx context.Context, p, from string, d fs.DirEntry) error
 		m.made[id] = to
 	}
 	switch {
-	case isWhiteout(info), info.Mode()&fs.ModeSocket != 0:
+	case isWhiteout(from, info), info.Mode()&fs.ModeSocket != 0:
 		return nil
 	case info.IsDir():
 		if err := os.Mkdir(to, 0o700); err != nil {

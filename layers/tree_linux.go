@@ -15,8 +15,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// whiteoutXattr marks an empty file as a deletion, in a directory that says
+// that it has such files, where a device cannot be made: an overlayfs refuses
+// the device that would be a deletion of its own (Linux 6.7 and later read it).
+const whiteoutXattr = "user.overlay.whiteout"
+
+// markWhiteout marks the deletion of a path in a tree.
+func markWhiteout(file string) error {
+	err := unix.Mknod(file, unix.S_IFCHR, 0)
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Lsetxattr(file, whiteoutXattr, []byte("y"), 0); err != nil {
+		return err
+	}
+	dir := filepath.Dir(file)
+	if isOpaque(dir) {
+		return nil
+	}
+	return unix.Lsetxattr(dir, opaqueXattr, []byte("x"), 0)
+}
+
 // isWhiteout says whether a file of an unpacked tree marks a deletion.
-func isWhiteout(info fs.FileInfo) bool {
+func isWhiteout(file string, info fs.FileInfo) bool {
+	if info.Mode().IsRegular() && info.Size() == 0 {
+		_, err := unix.Lgetxattr(file, whiteoutXattr, nil)
+		return err == nil
+	}
 	_, _, rdev, ok := stat(info)
 	return ok && info.Mode()&fs.ModeCharDevice != 0 && rdev == 0
 }
@@ -40,7 +68,7 @@ func treeLstat(root, p string) (file string, info fs.FileInfo, hidden bool) {
 	if err != nil {
 		return "", nil, hidden
 	}
-	if isWhiteout(info) {
+	if isWhiteout(file, info) {
 		return "", nil, true
 	}
 	return file, info, false

@@ -37,7 +37,7 @@ type UnpackOptions struct {
 // the layer has. Of entries with one path the last counts.
 func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (Listing, error) {
 	u := &unpacker{
-		root: TreeFiles(dir), o: o, table: OwnerTable{}, dirs: map[string]dirState{}, real: map[string]string{},
+		root: TreeFiles(dir), o: o, table: OwnerTable{}, dirs: map[string]dirState{}, real: map[string]string{}, gone: map[string]bool{},
 		buf: make([]byte, 256<<10),
 	}
 	if err := os.Mkdir(u.root, 0o755); err != nil {
@@ -78,6 +78,7 @@ type unpacker struct {
 	table OwnerTable
 	dirs  map[string]dirState // directories whose modes and times are set at the end
 	real  map[string]string   // directories as entries name them → where they lie
+	gone  map[string]bool     // what the layer deletes: a directory there hides what is below it
 	buf   []byte
 }
 
@@ -101,7 +102,7 @@ func (u *unpacker) entry(e Entry, h *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		return unix.Lsetxattr(u.host(real), opaqueXattr, []byte("y"), 0)
+		return u.hide(real)
 	}
 	real, err := u.parent(strings.TrimSuffix(dir, "/"))
 	if err != nil {
@@ -131,10 +132,19 @@ func (u *unpacker) rootEntry(e Entry, h *tar.Header) error {
 
 // whiteout hides a path, unless the layer itself has something there.
 func (u *unpacker) whiteout(at string) error {
-	if _, err := os.Lstat(u.host(at)); err == nil {
+	u.gone[at] = true
+	if info, err := os.Lstat(u.host(at)); err == nil {
+		if info.IsDir() {
+			return u.hide(at)
+		}
 		return nil
 	}
-	return unix.Mknod(u.host(at), unix.S_IFCHR, 0)
+	return markWhiteout(u.host(at))
+}
+
+// hide makes a directory hide what is below it.
+func (u *unpacker) hide(at string) error {
+	return unix.Lsetxattr(u.host(at), opaqueXattr, []byte("y"), 0)
 }
 
 // clear makes room for an entry. A directory stays where one is to be.
@@ -178,6 +188,11 @@ func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) er
 			return err
 		}
 		u.dirs[at] = dirState{e.Mode, h.ModTime}
+		if u.gone[at] {
+			if err := u.hide(at); err != nil {
+				return err
+			}
+		}
 		if err := u.own(e, at); err != nil {
 			return err
 		}
@@ -343,22 +358,23 @@ func (u *unpacker) enter(p string) (link string, err error) {
 		return os.Readlink(host)
 	}
 	from := ""
-	if err != nil {
-		from, info = u.below(p)
-	}
 	switch {
-	case from != "" && info.Mode()&fs.ModeSymlink != 0:
-		return os.Readlink(from)
 	case err == nil: // a file, or a deletion: a directory takes its place
 		if err := u.clear(p, false); err != nil {
 			return "", err
 		}
-		if isWhiteout(info) {
-			from = ""
+	default:
+		if from, info = u.below(p); from != "" && info.Mode()&fs.ModeSymlink != 0 {
+			return os.Readlink(from)
 		}
 	}
 	if err := os.Mkdir(host, 0o700); err != nil {
 		return "", err
+	}
+	if u.gone[p] {
+		if err := u.hide(p); err != nil {
+			return "", err
+		}
 	}
 	if from == "" || !info.IsDir() {
 		u.dirs[p] = dirState{mode: 0o755}

@@ -177,6 +177,36 @@ func TestLaterEntriesReplaceEarlierOnes(t *testing.T) {
 	}
 }
 
+func TestADirectoryInThePlaceOfADeletedOneHidesIt(t *testing.T) {
+	base := unpack(t, tarOf(t, dir("a", 0o755), text("a/old", 0o644, ""), dir("b", 0o755), text("b/old", 0o644, ""), dir("c", 0o755), text("c/old", 0o644, "")))
+	tree := unpack(t, tarOf(t,
+		layers.Whiteout("a"), dir("a", 0o755), text("a/new", 0o644, ""),
+		dir("b", 0o755), text("b/new", 0o644, ""), layers.Whiteout("b"),
+		layers.Whiteout("c"), text("c/new", 0o644, ""),
+	), base)
+	merged := filepath.Join(t.TempDir(), "m")
+	if err := os.Mkdir(merged, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := layers.Merge(t.Context(), []string{layers.TreeFiles(tree), layers.TreeFiles(base)}, merged, layers.OwnersXattr); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := filepath.WalkDir(merged, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(merged, p)
+			got = append(got, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"a/new", "b/new", "c/new"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestUnpackHasLimits(t *testing.T) {
 	data := tarOf(t, text("a", 0o644, "12345"), text("b", 0o644, "12345"))
 	for name, limits := range map[string]layers.Limits{"entries": {Entries: 1}, "bytes": {Bytes: 9}} {
