@@ -246,8 +246,14 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	}
 	var was ownerEntry
 	var buf [64]byte
-	if n, err := unix.Getxattr(self, ownerXattr, buf[:]); err == nil {
+	n, err := unix.Getxattr(self, ownerXattr, buf[:])
+	if err == nil {
 		_, _ = fmt.Sscanf(string(buf[:n]), "%d:%d:", &was.UID, &was.GID) // a broken one is none
+	}
+	// Programs that write a file anew give it the owner that they saw, which
+	// is root whoever owned it. Without a note it keeps the owner it had.
+	if err != nil && merge(0, uid) == 0 && merge(0, gid) == 0 && r.t.job.Run.UID == 0 && r.t.job.Run.GID == 0 {
+		return nil
 	}
 	mode := st.Mode & 0o7777
 	if kind == unix.S_IFREG && mode&0o6000 != 0 { // as the kernel does
