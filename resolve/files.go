@@ -43,7 +43,22 @@ type FileSet struct {
 
 	rules      ignoreRules
 	dropIgnore bool
-	stack      string // the stack export, which stays out
+	dropped    map[string]string // what stays out for a reason of ours
+}
+
+// without takes a path, and what is below it, out of the set unless it is
+// allowed, and says whether it was there.
+func (s *FileSet) without(rel, why string, allowed []string) bool {
+	if rel == "" || rel == "." || slices.Contains(allowed, rel) {
+		return false
+	}
+	before := len(s.Paths)
+	s.Paths = slices.DeleteFunc(s.Paths, func(p string) bool { return p == rel || strings.HasPrefix(p, rel+"/") })
+	if s.dropped == nil {
+		s.dropped = map[string]string{}
+	}
+	s.dropped[rel] = why
+	return len(s.Paths) < before
 }
 
 // A Decision says why a path goes in or stays out.
@@ -228,8 +243,8 @@ func (s FileSet) Why(p string) (Decision, error) {
 		d.Note = "ZenML from 0.96.2 on does not copy it"
 		return d, nil
 	}
-	if rel == s.stack && rel != "" {
-		d.Note = "a stack export can hold secrets"
+	if why, ok := s.dropped[rel]; ok {
+		d.Note = why
 		return d, nil
 	}
 	if r, out := s.rules.decide(rel); r != nil {

@@ -257,3 +257,26 @@ func FuzzMatching(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatTheBuildReadsAndWritesStaysOut(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"run.py": "", "stack.yaml": newStack, "out/image.tar": "x", "out/keep": "", "layout/index.json": "{}"})
+	o := resolve.Options{
+		Dir: dir, ZenML: "0.98.0", Python: "3.11", Stack: filepath.Join(dir, "stack.yaml"),
+		Outputs: []string{filepath.Join(dir, "out/image.tar"), filepath.Join(dir, "layout"), filepath.Join(dir, "..", "elsewhere")},
+	}
+	set, err := resolve.Sources(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"out", "out/keep", "run.py"}, set.Paths); d != "" {
+		t.Error(d)
+	}
+	if d, err := set.Why("stack.yaml"); err != nil || d.Included || d.Note != "a stack export can hold secrets" {
+		t.Errorf("of the stack it is said %+v, %v", d, err)
+	}
+	o.AllowSecrets = []string{"stack.yaml"}
+	if set, err = resolve.Sources(t.Context(), o); err != nil || !slices.Contains(set.Paths, "stack.yaml") {
+		t.Errorf("what is allowed stays out: %v, %v", set.Paths, err)
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -47,6 +46,9 @@ type Options struct {
 	NoStackConfig bool
 	// Matcher is the reading of ignore files; empty is the version's.
 	Matcher string
+	// Outputs are files and directories that the build writes; what of them
+	// lies in the source root stays out.
+	Outputs []string
 	// AllowSecrets are paths that may go in though they look like secrets.
 	AllowSecrets []string
 }
@@ -242,35 +244,42 @@ func (r *resolution) findFiles(ctx context.Context) error {
 		return err
 	}
 	r.Warnings = append(r.Warnings, r.Files.Warnings...)
-	return r.dropStack()
+	return r.drop()
 }
 
-// dropStack leaves the stack export itself out: it can hold secrets, and what
-// a container may know of it is written by itself.
-func (r *resolution) dropStack() error {
-	if r.o.Stack == "" {
-		return nil
+// drop leaves out what the build itself reads or writes: the stack export,
+// which can hold secrets (what a container may know of it is written by
+// itself), and outputs, which would make every build another one.
+func (r *resolution) drop() error {
+	if r.o.Stack != "" {
+		if rel := r.within(r.o.Stack); r.Files.without(rel, "a stack export can hold secrets", r.o.AllowSecrets) {
+			r.warnf("%s stays out: a stack export can hold secrets (--allow-secret %s takes it in)", rel, rel)
+		}
 	}
-	file, err := filepath.Abs(r.o.Stack)
-	if err != nil {
-		return fmt.Errorf("stack: %w", err)
+	for _, o := range r.o.Outputs {
+		r.Files.without(r.within(o), "this build writes it", nil)
 	}
-	if file, err = filepath.EvalSymlinks(file); err != nil {
-		return fmt.Errorf("stack: %w", err)
-	}
-	rel, err := filepath.Rel(r.Context, file)
-	if err != nil {
-		return nil //nolint:nilerr // it is elsewhere
-	}
-	rel = filepath.ToSlash(rel)
-	i, found := slices.BinarySearch(r.Files.Paths, rel)
-	if !found || slices.Contains(r.o.AllowSecrets, rel) {
-		return nil
-	}
-	r.Files.Paths = slices.Delete(r.Files.Paths, i, i+1)
-	r.Files.stack = rel
-	r.warnf("%s stays out: a stack export can hold secrets (--allow-secret %s takes it in)", rel, rel)
 	return nil
+}
+
+// within is a path relative to the source root; empty if it is elsewhere.
+func (r *resolution) within(file string) string {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	root := r.Context
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	rel, err := filepath.Rel(root, filepath.Join(dir, filepath.Base(file)))
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
 }
 
 // nameImage says what ZenML would call the image.

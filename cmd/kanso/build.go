@@ -118,7 +118,18 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 		return nil, options, usagef("--format %s: want docker or oci", b.format)
 	}
 	g, err := newGoal(b.outputs)
-	return g, options, err
+	if err != nil {
+		return nil, options, err
+	}
+	for _, o := range g.outputs {
+		options.Outputs = append(options.Outputs, o.Path)
+	}
+	for _, file := range []string{b.digestFile, b.metadataFile} {
+		if file != "" {
+			options.Outputs = append(options.Outputs, file)
+		}
+	}
+	return g, options, nil
 }
 
 // build carries out the plan.

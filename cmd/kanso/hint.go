@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"strings"
 	"syscall"
 
@@ -51,6 +52,7 @@ func exitHint(e *sandbox.ExitError) string {
 // registryHint is what to do about a registry's answer.
 func registryHint(err error) string {
 	var platform *oci.PlatformError
+	var unreachable *net.OpError
 	var plain *oci.PlainError
 	var refused *oci.RefusedError
 	switch {
@@ -61,6 +63,8 @@ func registryHint(err error) string {
 		return "--insecure " + plain.Host + " allows it"
 	case errors.As(err, &platform):
 		return "leave --platform out or name one that it has; --base names another base"
+	case errors.As(err, &unreachable):
+		return "the registry cannot be reached from here: --mirror names another place for its images, --base oci:DIR or docker-archive:FILE a base on disk"
 	case errors.Is(err, oci.ErrNotFound):
 		return "check name and tag; --base names another base, --mirror another place to look for it"
 	}

@@ -1,0 +1,145 @@
+package zenml_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kanso-build/kanso/resolve/zenml"
+)
+
+func TestSettingsThatAreWrongAreNamedWithTheirLine(t *testing.T) {
+	for _, c := range []struct{ text, want, advice string }{
+		{"settings:\n  docker:\n    requirments: [a]\n", "run.yaml:3: settings.docker: unknown key requirments", "did you mean requirements?"},
+		{"settings:\n  docker:\n    apt_packages: git\n", "run.yaml:3: apt_packages must be a list, not a string", ""},
+		{"settings:\n  docker:\n    requirements: {a: 1}\n", "run.yaml:3: requirements must be a list of requirements or the path of a file, not a mapping", ""},
+		{"settings:\n  docker:\n    install_stack_requirements: maybe\n", "run.yaml:3: install_stack_requirements must be true or false, not a string", ""},
+		{"settings:\n  docker:\n    python_package_installer: conda\n", "run.yaml:3: python_package_installer must be \"pip\" or \"uv\", not a string", ""},
+		{"settings:\n  docker:\n    source_files: bogus\n", "run.yaml:3: source_files must be one of", ""},
+		{"settings:\n  docker:\n    dockerfile: Dockerfile\n", "run.yaml:3: settings.docker: the key dockerfile is not supported yet", "leave it out"},
+		{"settings:\n  docker:\n    build_config:\n      build_options: {platform: x}\n", "run.yaml:4: settings.docker: the key build_config.build_options is not", ""},
+		{"settings:\n  docker:\n    environment: {'a b': 1}\n", `run.yaml:3: environment: "a b" is not the name of a variable`, ""},
+		{"settings:\n  docker:\n    user: a\n    user: b\n", "run.yaml:4: settings.docker: the key user is there twice", ""},
+		{"settings:\n  docker:\n    local_project_install_command: pip install .\n    allow_including_files_in_images: false\n", "run.yaml:3: local_project_install_command needs", ""},
+		{"steps:\n  train:\n    settings:\n      docker: {user: a}\n", "run.yaml:4: steps.train.settings.docker is not supported yet", ""},
+		{"setings: {}\n", "run.yaml:1: unknown key setings", "did you mean settings?"},
+		{"settings:\n  docker:\n    user: ${NOBODY}\n", "run.yaml:3: the environment has no variable NOBODY", ""},
+		{"settings:\n  docker: [\n", "run.yaml:", ""},
+		{"settings: 3\n", "run.yaml:1: settings must be a mapping, not a number", ""},
+	} {
+		_, err := zenml.ReadRunConfig("run.yaml", []byte(c.text), nil)
+		var e *zenml.Error
+		if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.want) || !strings.HasPrefix(e.Hint(), c.advice) {
+			t.Errorf("%q: got %v, advice %q; want %q", c.text, err, e, c.want)
+		}
+	}
+}
+
+func TestEmptyConfigurationsSayNothing(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "null\n", "settings: {}\n", "settings:\n  docker:\n", "steps: {train: {enable_cache: false}}\n"} {
+		c, err := zenml.ReadRunConfig("run.yaml", []byte(text), nil)
+		if err != nil || !c.Docker.StackPackages || !c.Docker.Include {
+			t.Errorf("%q: %+v, %v", text, c.Docker, err)
+		}
+	}
+}
+
+func TestValuesAreWhatPythonMakesOfThem(t *testing.T) {
+	text := `settings:
+  docker:
+    environment:
+      yes_word: yes
+      off_word: Off
+      number: 017
+      hex: 0x1F
+      float: 1.50
+      big: 1.0e+20
+      quoted: 'true'
+      empty: ~
+      list: [a, 1, "it's", [true, null]]
+      map: {k: v}
+      text: 1_000
+      date: 2024-01-02
+      exp: 1e3
+      var: pre-${NAME}
+`
+	c, err := zenml.ReadRunConfig("run.yaml", []byte(text), map[string]string{"NAME": "value"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []zenml.Var{
+		{Name: "YES_WORD", Value: "True"}, {Name: "OFF_WORD", Value: "False"}, {Name: "NUMBER", Value: "15"}, {Name: "HEX", Value: "31"},
+		{Name: "FLOAT", Value: "1.5"}, {Name: "BIG", Value: "1e+20"}, {Name: "QUOTED", Value: "true"}, {Name: "EMPTY", Value: "None"},
+		{Name: "LIST", Value: `['a', 1, "it's", [True, None]]`}, {Name: "MAP", Value: "{'k': 'v'}"}, {Name: "TEXT", Value: "1000"},
+		{Name: "DATE", Value: "2024-01-02"}, {Name: "EXP", Value: "1e3"}, {Name: "VAR", Value: "pre-value"},
+	}
+	if d := cmp.Diff(want, c.Docker.Environment); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestVersionsDiffer(t *testing.T) {
+	for version, check := range map[string]func(zenml.Facts) bool{
+		"0.10.0": func(f zenml.Facts) bool { return f.Base("3.9") == "zenmldocker/zenml:0.10.0" && !f.RequirementFiles },
+		"0.12.0": func(f zenml.Facts) bool {
+			return f.Base("3.9") == "zenmldocker/zenml:0.12.0-py3.9" && f.StackFiles && !f.KeepsZen
+		},
+		"0.60.0":    func(f zenml.Facts) bool { return f.Installer == zenml.Pip && !f.UserLast && f.Timeout && !f.StackFiles },
+		"0.85.0":    func(f zenml.Facts) bool { return f.Installer == zenml.UV && f.UserLast && f.PacksDockerignore },
+		"0.98.0rc1": func(f zenml.Facts) bool { return !f.PacksDockerignore && f.LocalExtra },
+	} {
+		f, err := zenml.FactsOf(version)
+		if err != nil || !check(f) {
+			t.Errorf("%s: %+v, %v", version, f, err)
+		}
+	}
+	for _, version := range []string{"", "latest", "1.x.0", "0.98"} {
+		if _, err := zenml.FactsOf(version); (err == nil) != (version == "0.98") {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+func TestTheNearestLowerCatalogueIsTaken(t *testing.T) {
+	for version, want := range map[string]string{"0.98.0": "0.98.0", "0.99.1": "0.98.0", "0.93.5": "0.93.0", "0.60.0": "0.13.2", "0.10.0": "0.12.0"} {
+		c, err := zenml.CatalogueOf(version)
+		if err != nil || c.Version != want {
+			t.Errorf("%s: data of %s, %v; want %s", version, c.Version, err, want)
+		}
+	}
+	c, err := zenml.CatalogueOf("0.98.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Integration("sklern"); err == nil || !strings.Contains(err.(*zenml.Error).Hint(), `"sklearn"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStacksOfEveryAgeAreRead(t *testing.T) {
+	for name, text := range map[string]string{
+		"lists":  "components:\n  orchestrator:\n  - {flavor: kubernetes, name: k, type: orchestrator, configuration: {}}\n  artifact_store:\n  - {flavor: s3, name: s, configuration: {path: x}}\nstack_name: p\nzenml_version: 0.98.0\n",
+		"single": "components:\n  orchestrator: {flavor: kubernetes, name: k, configuration: {}}\n  artifact_store: {flavor: s3, name: s, configuration: {path: x}}\nstack_name: p\nzenml_version: 0.93.0\n",
+		"flat":   "components:\n  orchestrator: {flavor: kubernetes, name: k}\n  artifact_store: {flavor: s3, name: s, path: x}\nstack_name: p\nzenml_version: 0.12.0\n",
+	} {
+		s, err := zenml.ReadStack("stack.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := zenml.CatalogueOf(s.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		python, _ := s.Requirements(c)
+		if len(s.Components) != 2 || s.Components[0].Type != "orchestrator" || s.Components[1].Field("path") != "x" || len(python) == 0 {
+			t.Errorf("%s: %+v needs %q", name, s, python)
+		}
+	}
+	for _, text := range []string{"", "a: 1\n", "components: {orchestra: {flavor: x}}\n", "components: {orchestrator: {name: x}}\n"} {
+		if _, err := zenml.ReadStack("stack.yaml", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "stack.yaml:") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
