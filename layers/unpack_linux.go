@@ -184,19 +184,7 @@ func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) er
 	}
 	switch e.Mode.Type() {
 	case fs.ModeDir:
-		if err := os.Mkdir(host, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		u.dirs[at] = dirState{e.Mode, h.ModTime}
-		if u.gone[at] {
-			if err := u.hide(at); err != nil {
-				return err
-			}
-		}
-		if err := u.own(e, at); err != nil {
-			return err
-		}
-		return xattrs(host, h)
+		return u.directory(e, h, at)
 	case fs.ModeSymlink:
 		if err := os.Symlink(e.Link, host); err != nil {
 			return err
@@ -225,6 +213,23 @@ func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) er
 		return err
 	}
 	return setTime(host, h.ModTime)
+}
+
+// directory makes a directory, whose mode and time are set at the end.
+func (u *unpacker) directory(e Entry, h *tar.Header, at string) error {
+	if err := os.Mkdir(u.host(at), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	u.dirs[at] = dirState{e.Mode, h.ModTime}
+	if u.gone[at] {
+		if err := u.hide(at); err != nil {
+			return err
+		}
+	}
+	if err := u.own(e, at); err != nil {
+		return err
+	}
+	return xattrs(u.host(at), h)
 }
 
 func (u *unpacker) file(host string, content io.Reader) error {
@@ -358,15 +363,12 @@ func (u *unpacker) enter(p string) (link string, err error) {
 		return os.Readlink(host)
 	}
 	from := ""
-	switch {
-	case err == nil: // a file, or a deletion: a directory takes its place
+	if err == nil { // a file, or a deletion: a directory takes its place
 		if err := u.clear(p, false); err != nil {
 			return "", err
 		}
-	default:
-		if from, info = u.below(p); from != "" && info.Mode()&fs.ModeSymlink != 0 {
-			return os.Readlink(from)
-		}
+	} else if from, info = u.below(p); from != "" && info.Mode()&fs.ModeSymlink != 0 {
+		return os.Readlink(from)
 	}
 	if err := os.Mkdir(host, 0o700); err != nil {
 		return "", err

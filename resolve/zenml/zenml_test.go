@@ -113,7 +113,8 @@ func TestTheNearestLowerCatalogueIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Integration("sklern"); err == nil || !strings.Contains(err.(*zenml.Error).Hint(), `"sklearn"`) {
+	var e *zenml.Error
+	if _, err := c.Integration("sklern"); !errors.As(err, &e) || !strings.Contains(e.Hint(), `"sklearn"`) {
 		t.Errorf("got %v", err)
 	}
 }
