@@ -76,6 +76,7 @@ func (c *process) mapped() bool {
 }
 
 func (c *process) main(out *outcome) error {
+	unix.Umask(0o022) // that of the caller shows in nothing
 	for fd := fdJob; fd <= fdOut; fd++ {
 		unix.CloseOnExec(fd)
 	}
