@@ -41,6 +41,18 @@ for who in kanso-test:single kanso-subid:subuid root:auto; do
 		--stack stack.yaml --pipeline training --progress plain --output "oci:$dir/layout:1") 2>"$WORK/log" || { tail -n 40 "$WORK/log" >&2; fail "does not build"; }
 	images+=("$dir/layout:1")
 done
+# A step that becomes somebody else needs more than one id: it is tried again with subordinate ones, where there are some.
+cat >"$WORK/kanso-subid/iris/run.yaml" <<'YAML'
+settings:
+  docker:
+    install_stack_requirements: false
+    local_project_install_command: su -s /bin/sh games -c 'touch /var/tmp/mine'
+YAML
+(cd "$WORK/kanso-subid/iris" && as_user kanso-subid "$KANSO" build --cache-dir "$WORK/kanso-subid/cache" --base "$BASE" --config run.yaml \
+	--stack stack.yaml --progress plain --output "oci:$WORK/kanso-subid/again:1") 2>"$WORK/log" || { tail -n 40 "$WORK/log" >&2; fail "a step that needs ids does not build"; }
+grep -q 'try again with subordinate ids' "$WORK/log" || fail "it was not tried again"
+holds "a step that needs more than one id is tried again with subordinate ids"
+
 tree() { python3 "$ROOT/testdata/compare/tree.py" "$@"; }
 tree --owners --allowed "$ROOT/testdata/e2e/ids-except.txt" "${images[1]}" "${images[0]}" "${images[2]}" "${images[0]}"
 holds "owners are the same"
