@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -157,6 +158,18 @@ func endAll(pidNS bool) {
 			return
 		}
 	}
+}
+
+// endOnSignal makes a process without a pid namespace, whose death would end
+// nothing else, take everything with it that it started.
+func endOnSignal() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM)
+	go func() {
+		<-signals
+		endAll(false)
+		os.Exit(1)
+	}()
 }
 
 // children are the processes that this one is the parent of.

@@ -85,6 +85,9 @@ func (c *process) main(out *outcome) error {
 		return fmt.Errorf("read job: %w", err)
 	}
 	in.Close()
+	if !c.job.PidNS {
+		endOnSignal()
+	}
 	if !c.plain() {
 		// What is mounted here must not reach the machine.
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -94,7 +96,9 @@ type recorder struct {
 	done  chan struct{}
 	mu    sync.Mutex
 	table map[string]ownerEntry
-	stop  bool
+	// inodes are those of the table's entries, which may be given other names.
+	inodes map[uint64]string
+	stop   bool
 }
 
 // ownerEntry is a line of the table for what can carry no attribute.
@@ -118,7 +122,7 @@ func newRecorder(socket *os.File, t *tree) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{t: t, fd: fds[0], done: make(chan struct{}), table: map[string]ownerEntry{}}
+	r := &recorder{t: t, fd: fds[0], done: make(chan struct{}), table: map[string]ownerEntry{}, inodes: map[uint64]string{}}
 	go r.serve()
 	return r, nil
 }
@@ -133,11 +137,39 @@ func (r *recorder) finish() error {
 	if len(r.table) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(r.table)
+	data, err := json.Marshal(r.renamed())
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(r.t.chownTable(), data, 0o600)
+}
+
+// renamed is the table with the names that entries have now: dpkg changes the
+// owner of a new link before it gives it its name.
+func (r *recorder) renamed() map[string]ownerEntry {
+	root := r.t.upper
+	if root == "" {
+		root = r.t.root
+	}
+	now := maps.Clone(r.table)
+	_ = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Type().IsRegular() {
+			return nil //nolint:nilerr // what cannot be read has no entry
+		}
+		var st unix.Stat_t
+		rel, err := filepath.Rel(root, p)
+		if err != nil || unix.Lstat(p, &st) != nil {
+			return nil //nolint:nilerr // as above
+		}
+		if was, ok := r.inodes[st.Ino]; ok && was != rel {
+			now[rel] = r.table[was]
+			if _, err := os.Lstat(filepath.Join(root, was)); err != nil {
+				delete(now, was)
+			}
+		}
+		return nil
+	})
+	return now
 }
 
 // serve answers until nobody is left who could ask.
@@ -238,10 +270,16 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	self := "/proc/self/fd/" + strconv.Itoa(f.fd)
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		// A file of a lower tree is among the changes once it is touched.
+		times := []unix.Timespec{st.Atim, st.Mtim}
+		if err := unix.UtimesNanoAt(f.fd, "", times, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return err
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e := r.table[f.path]
-		r.table[f.path] = ownerEntry{merge(e.UID, uid), merge(e.GID, gid)}
+		r.table[f.path] = ownerEntry{UID: merge(e.UID, uid), GID: merge(e.GID, gid)}
+		r.inodes[st.Ino] = f.path
 		return nil
 	}
 	var was ownerEntry

@@ -3,13 +3,16 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +106,8 @@ func prog(args []string) int {
 			os.WriteFile("/file", nil, 0o644), os.Chown("/file", 33, 34),
 			os.Mkdir("/dir", 0o755), os.Chown("/dir", -1, 7),
 			os.Symlink("nowhere", "/link"), os.Lchown("/link", 5, 6),
+			os.Symlink("nowhere", "/n.new"), os.Lchown("/n.new", 12, 13), os.Rename("/n.new", "/named"),
+			os.Lchown("/lower", 14, 15),
 			os.Chdir("/dir"), os.WriteFile("rel", nil, 0o644), os.Chown("rel", 8, 9),
 			os.Symlink("/../../../../dir/rel", "/abs"), os.Chown("/abs", 10, 11),
 			unix.Setgroups([]int{1, 2}),
@@ -116,9 +121,12 @@ func prog(args []string) int {
 			return result(err)
 		}
 		return result(pid.Release())
-	case "nochown":
-		fmt.Fprintln(os.Stderr, "setresuid: Operation not permitted")
-		return 1
+	case "open":
+		f, err := os.OpenFile(args[1], os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		return result(err)
 	}
 	return 0
 }
@@ -141,6 +149,9 @@ func base(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Symlink("nowhere", filepath.Join(root, "lower")); err != nil {
+		t.Fatal(err)
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +163,42 @@ func base(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(root, "prog"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	libraries(t, exe, root)
 	return tree
+}
+
+// libraries copies what a test binary that is linked dynamically, as with the
+// race detector, needs to start.
+func libraries(t *testing.T, exe, root string) {
+	t.Helper()
+	f, err := elf.Open(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), "ldd", exe).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word := range strings.FieldsSeq(string(out)) {
+		if !strings.HasPrefix(word, "/") {
+			continue
+		}
+		data, err := os.ReadFile(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(root, word)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func open(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
@@ -240,7 +286,7 @@ func TestTheCommandSeesItsOwnWorldOnly(t *testing.T) {
 	if got := run("env"); got != "PATH=/bin:/\nA=1\n" {
 		t.Errorf("environment is %q", got)
 	}
-	if got := run("ls", "/"); got != "dev\netc\nproc\nprog\nsys\nwork\n" {
+	if got := strings.NewReplacer("lib\n", "", "lib64\n", "").Replace(run("ls", "/")); got != "dev\netc\nlower\nproc\nprog\nsys\nwork\n" {
 		t.Errorf("root has %q", got)
 	}
 	if got := run("ls", "/proc"); strings.Count(got, "\n") == 0 {
@@ -286,7 +332,7 @@ func TestOwnersAreRecordedWithOneID(t *testing.T) {
 		}
 		t.Fatal(err)
 	}
-	for _, want := range []string{"file 33:34:0644", "dir 0:7:0755", "dir/rel 10:11:0644", `"link":{"uid":5,"gid":6}`} {
+	for _, want := range []string{"file 33:34:0644", "dir 0:7:0755", "dir/rel 10:11:0644", `"link":{"uid":5,"gid":6}`, `"named":{"uid":12,"gid":13}`, `"lower":{"uid":14,"gid":15}`, "L--------- lower"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}
@@ -309,6 +355,40 @@ func TestNothingIsLeftRunning(t *testing.T) {
 	go func() {
 		buf := make([]byte, 1)
 		_, _ = r.Read(buf)
+		cancel(why)
+		_, _ = io.Copy(io.Discard, r)
+	}()
+	if err := s.Run(ctx, c); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+	w.Close()
+}
+
+func TestTheMachinesKernelCannotBeSet(t *testing.T) {
+	s, tree := open(t, sandbox.Options{}), base(t)
+	for _, file := range []string{"/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/mm/ksm/run"} {
+		c := command(tree, "open", file)
+		if err := s.Run(t.Context(), c); err == nil {
+			t.Errorf("%s could be opened for writing", file)
+		}
+	}
+}
+
+func TestAChrootEndsWithItsContext(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if _, err := sandbox.Open(t.Context(), sandbox.Options{Dir: t.TempDir(), Mode: sandbox.ModeChroot}); !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("without privileges: %v", err)
+		}
+		return
+	}
+	s, tree := open(t, sandbox.Options{Mode: sandbox.ModeChroot}), base(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	r, w := io.Pipe()
+	c := command(tree, "sleep")
+	c.Stdout = w
+	go func() {
+		_, _ = r.Read(make([]byte, 1))
 		cancel(why)
 		_, _ = io.Copy(io.Discard, r)
 	}()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,9 @@ const (
 	childName = "kanso-sandbox"
 	innerName = "kanso-sandbox-command"
 )
+
+// endDelay is how long a process that is asked to end may take to.
+const endDelay = 10 * time.Second
 
 // The file descriptors that the sandbox's process is started with.
 const (
@@ -77,6 +81,13 @@ func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) er
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = st.stdin, st.stdout, st.stderr
 	network := j.Run != nil && j.Run.Network == "none"
 	cmd.SysProcAttr = s.attributes(j, network)
+	if !j.PidNS {
+		// Killing the process would leave what it started, so it is asked to
+		// end that first.
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.WaitDelay = endDelay
+	}
 	p, err := newPipes()
 	if err != nil {
 		return err

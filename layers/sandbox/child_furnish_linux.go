@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// furnish adds what every command finds: processes, devices, the machine's
+// names, and what it is lent.
+func (t *tree) furnish() error {
+	for _, step := range []func() error{t.mountProc, t.mountSys, t.mountDev} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, f := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		if _, err := os.Stat(f); err == nil {
+			if err := t.bind(f, f, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range t.job.Run.Mounts {
+		if err := t.bind(m.Source, m.Target, m.ReadOnly); err != nil {
+			return err
+		}
+	}
+	if t.job.Mode == ModeChroot {
+		return nil
+	}
+	name := t.job.Run.Hostname
+	if name == "" {
+		name = "localhost"
+	}
+	_ = unix.Sethostname([]byte(name)) // without it the command sees the machine's
+	if t.job.Run.Network == "none" {
+		return loopback()
+	}
+	return nil
+}
+
+// mountProc gives the command a /proc. With a pid namespace of its own it sees
+// only its own processes there.
+func (t *tree) mountProc() error {
+	host, err := t.point("/proc", true)
+	if err != nil || t.job.Mode == ModeChroot {
+		return err
+	}
+	t.proc = "/proc"
+	if t.job.PidNS {
+		if err := unix.Mount("proc", host, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err == nil {
+			t.proc = host
+			t.mounts = append(t.mounts, host)
+			return protect(host)
+		}
+	}
+	return t.bind("/proc", "/proc", false)
+}
+
+// protect makes read-only what root of the machine, whom a user namespace that
+// maps 0 to 0 does not change, could set the machine's kernel with.
+func protect(proc string) error {
+	for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"} {
+		p := filepath.Join(proc, name)
+		if err := unix.Mount(p, p, "", unix.MS_BIND|unix.MS_REC, ""); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("protect /proc/%s: %w", name, err)
+		}
+		if err := readOnly(p); err != nil {
+			return fmt.Errorf("protect /proc/%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// readOnly makes a mount and those below it read-only (mount_setattr(2)); where
+// that cannot be, before Linux 5.12, the mount alone.
+func readOnly(p string) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, p, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return unix.Mount("", p, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "")
+	}
+	return err
+}
+
+func (t *tree) mountSys() error {
+	host, err := t.point("/sys", true)
+	if err != nil || t.job.Mode == ModeChroot {
+		return err
+	}
+	if err := unix.Mount("/sys", host, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return nil //nolint:nilerr // commands do without
+	}
+	t.mounts = append(t.mounts, host)
+	if err := readOnly(host); err != nil { // with what is mounted below: cgroups
+		return fmt.Errorf("mount /sys read-only: %w", err)
+	}
+	return nil
+}
+
+// devices are those that every container has.
+func devices() []string { return []string{"null", "zero", "full", "random", "urandom", "tty"} }
+
+// mountDev gives the command a /dev with the usual devices and nothing else.
+func (t *tree) mountDev() error {
+	dev, err := t.point("/dev", true)
+	if err != nil {
+		return err
+	}
+	if t.job.Mode == ModeChroot {
+		return t.makeDevices(dev)
+	}
+	if err := unix.Mount("tmpfs", dev, "tmpfs", unix.MS_NOSUID, "mode=0755,size=65536k"); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	t.mounts = append(t.mounts, dev)
+	for _, d := range devices() {
+		f, err := os.OpenFile(filepath.Join(dev, d), os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			return err
+		}
+		f.Close()
+		if err := unix.Mount("/dev/"+d, filepath.Join(dev, d), "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount /dev/%s: %w", d, err)
+		}
+	}
+	for _, d := range []string{"pts", "shm"} {
+		if err := os.Mkdir(filepath.Join(dev, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("tmpfs", filepath.Join(dev, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+		return fmt.Errorf("mount /dev/shm: %w", err)
+	}
+	if err := unix.Mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err == nil {
+		if err := os.Symlink("pts/ptmx", filepath.Join(dev, "ptmx")); err != nil {
+			return err
+		}
+	}
+	return links(dev)
+}
+
+// links makes the names of open files.
+func links(dev string) error {
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := os.Symlink(to, filepath.Join(dev, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDevices makes devices where nothing can be mounted; they are no change.
+func (t *tree) makeDevices(dev string) error {
+	for _, d := range devices() {
+		var st unix.Stat_t
+		if err := unix.Stat("/dev/"+d, &st); err != nil {
+			continue
+		}
+		host := filepath.Join(dev, d)
+		if err := unix.Mknod(host, st.Mode, int(st.Rdev)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make /dev/%s: %w", d, err)
+		}
+		if err := unix.Chmod(host, 0o666); err != nil {
+			return err
+		}
+		t.skip = append(t.skip, "/dev/"+d)
+	}
+	return nil
+}
+
+// loopback switches the loopback device on.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r); err != nil {
+		return fmt.Errorf("switch on loopback: %w", err)
+	}
+	return nil
+}
