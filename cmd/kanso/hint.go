@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,6 +54,7 @@ func exitHint(e *sandbox.ExitError) string {
 func registryHint(err error) string {
 	var platform *oci.PlatformError
 	var unreachable *net.OpError
+	var authority x509.UnknownAuthorityError
 	var plain *oci.PlainError
 	var refused *oci.RefusedError
 	switch {
@@ -63,6 +65,8 @@ func registryHint(err error) string {
 		return "--insecure " + plain.Host + " allows it"
 	case errors.As(err, &platform):
 		return "leave --platform out or name one that it has; --base names another base"
+	case errors.As(err, &authority):
+		return "--ca-cert FILE names an authority of your own, in PEM"
 	case errors.As(err, &unreachable):
 		return "the registry cannot be reached from here: --mirror names another place for its images, --base oci:DIR or docker-archive:FILE a base on disk"
 	case errors.Is(err, oci.ErrNotFound):
