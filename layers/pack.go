@@ -32,7 +32,7 @@ type Compression struct {
 }
 
 const (
-	gzipBlock   = 1 << 20 // bytes that are compressed on their own
+	gzipBlock   = 256 << 10 // bytes that are compressed on their own
 	gzipLevel   = 5
 	zstdLevel   = 3
 	zstdThreads = 2 // fixed, so that bytes never depend on the machine

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,6 +57,8 @@ type Builder struct {
 	Progress Progress
 	// Now is the clock that steps are timed with; nil times nothing.
 	Now func() time.Time
+
+	buffers sync.Pool // *[]byte that files are hashed through, so that they are no garbage
 }
 
 // An Image is what a plan was made into. Its layers are read from the store or

@@ -222,7 +222,14 @@ func (b *Builder) hash(file string, info fs.FileInfo) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	h, n, err := v1.SHA256(r)
+	sum := sha256.New()
+	buf, ok := b.buffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+		*buf = make([]byte, 64<<10)
+	}
+	n, err := io.CopyBuffer(sum, struct{ io.Reader }{r}, *buf)
+	b.buffers.Put(buf)
 	if e := r.Close(); err == nil {
 		err = e
 	}
@@ -232,6 +239,7 @@ func (b *Builder) hash(file string, info fs.FileInfo) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("read %s: %w", file, err)
 	}
+	h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
 	b.Store.PutFileHash(file, info, h)
 	return h, nil
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"github.com/kanso-build/kanso/layers/sandbox"
 )
@@ -21,6 +22,11 @@ func main() {
 
 // kanso is the program without the sandbox's side of it.
 func kanso() int {
+	if os.Getenv("GOGC") == "" {
+		// Little of what a build holds grows, so that collecting early is cheap,
+		// and the peak is the same for small and large contexts.
+		debug.SetGCPercent(40)
+	}
 	ctx, stop := withSignals()
 	defer stop()
 	a := newApp(hostEnv(), os.Stdin, os.Stdout, os.Stderr)

@@ -14,17 +14,22 @@ for size in "${@:-2G}"; do
 	for ((have = $(du -sb big | cut -f1) / 64000000; have * 64000000 < bytes; have++)); do
 		head -c 64000000 /dev/urandom >"big/$have"
 	done
-	registry_start "$WORK/registry"
-	peak=$(python3 - "$KANSO" build --base "$BASE" --config run.yaml --stack stack.yaml --pipeline training \
-		--progress quiet -t "$REGISTRY/team/big:$size" --push <<'PY'
+	# How the threads fall shows in a peak: the highest of three builds counts.
+	peak=0
+	for run in 1 2 3; do
+		registry_start "$WORK/registry"
+		one=$(python3 - "$KANSO" build --base "$BASE" --config run.yaml --stack stack.yaml --pipeline training \
+			--progress quiet -t "$REGISTRY/team/big:$size" --push <<'PY'
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 PY
-	)
-	registry_stop
-	rm -rf "$WORK/registry" "$WORK/cache"
-	say "  $size of files: peak $peak MiB, $SECONDS s since the start"
+		)
+		registry_stop
+		rm -rf "$WORK/registry" "$WORK/cache"
+		say "  $size of files, build $run: peak $one MiB, $SECONDS s since the start"
+		[ "$one" -le "$peak" ] || peak=$one
+	done
 	[ "$peak" -lt 96 ] || fail "peak memory is $peak MiB, 96 MiB are allowed"
 	peaks+=("$peak")
 done
