@@ -342,3 +342,7 @@ func placeFile(to string, c content) (err error) {
 	}
 	return os.Rename(f.Name(), to)
 }
+
+// HoldsSeveral says whether several images can be written to the place, each
+// under its own name.
+func (o Output) HoldsSeveral() bool { return o.Kind == kindLayout && o.Tag == "" }

@@ -24,6 +24,11 @@ type FileOptions struct {
 	// DropIgnore leaves the root's .dockerignore itself out; DropZen lets the
 	// rules drop .zen, as ZenML did before 0.34.
 	DropIgnore, DropZen bool
+	// NoIgnore ignores nothing, whatever Ignore is.
+	NoIgnore bool
+	// Literal lists what an archive of ZenML's has: no directory that only
+	// leads to something, and pipes, too.
+	Literal bool
 	// Allow are paths that may go in though they look like secrets.
 	Allow []string
 }
@@ -34,6 +39,9 @@ type FileSet struct {
 	// Paths are relative to the root, with slashes, sorted by bytes;
 	// directories and links are named too.
 	Paths []string
+	// Pipes are named pipes that ZenML's archive would have, which no image of
+	// ours gets.
+	Pipes []string
 	// IgnoreFile is the file whose rules decided; empty if there is none.
 	IgnoreFile string
 	// Warnings tell of what goes in and should perhaps not.
@@ -88,8 +96,10 @@ func Files(ctx context.Context, o FileOptions) (FileSet, error) {
 	if err := w.dir(ctx, ".", false); err != nil {
 		return FileSet{}, fmt.Errorf("source files: %w", err)
 	}
-	for p := range w.parents {
-		w.set.Paths = append(w.set.Paths, p)
+	if !o.Literal {
+		for p := range w.parents {
+			w.set.Paths = append(w.set.Paths, p)
+		}
 	}
 	slices.Sort(w.set.Paths)
 	w.set.Paths = slices.Compact(w.set.Paths)
@@ -167,6 +177,13 @@ func (w *walker) take(p string, e fs.DirEntry) error {
 			return err
 		}
 	case fs.ModeDir, fs.ModeSymlink:
+	case fs.ModeNamedPipe:
+		if w.o.Literal {
+			w.set.Pipes = append(w.set.Pipes, p)
+			return nil
+		}
+		w.warnf("%s stays out: it is a pipe", p)
+		return nil
 	default:
 		w.warnf("%s stays out: it is neither file, directory nor link", p)
 		return nil

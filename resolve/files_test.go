@@ -213,7 +213,7 @@ func TestTheSourceRootIsFoundAsZenMLFindsIt(t *testing.T) {
 		{"repo", "", map[string]string{"ZENML_REPOSITORY_PATH": at("other")}},
 		{"missing", "", nil},
 	} {
-		got, err := resolve.SourceRoot(at(c.start), c.env)
+		got, err := resolve.SourceRoot(at(c.start), "", c.env)
 		if c.want == "" {
 			if err == nil {
 				t.Errorf("from %s: got %s", c.start, got)

@@ -47,6 +47,9 @@ func readIgnore(o FileOptions) (ignoreRules, error) {
 	if file == "" {
 		file = filepath.Join(o.Root, ignoreName)
 	}
+	if o.NoIgnore {
+		return ignoreRules{}, nil
+	}
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) && o.Ignore == "" {
 		return ignoreRules{}, nil

@@ -3,6 +3,7 @@ package resolve_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,19 +15,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kanso-build/kanso/resolve"
-	"github.com/kanso-build/kanso/resolve/plan"
+	"github.com/kanso-build/kanso/resolve/zenml"
 )
 
 // oracle is one run of ZenML itself: a project, and what ZenML made of it.
 type oracle struct {
-	ZenML  string            `json:"zenml_version"`
-	Python string            `json:"python_version"`
-	Name   string            `json:"pipeline"`
-	Cwd    string            `json:"cwd"`
-	Env    map[string]string `json:"env"`
-	Tools  map[string]string `json:"tools"`
-	Files  []struct{ Path, Type, Mode, Content, Target string }
-	Error  *struct{ Type, Message string }
+	ZenML   string            `json:"zenml_version"`
+	Python  string            `json:"python_version"`
+	Name    string            `json:"pipeline"`
+	Cwd     string            `json:"cwd"`
+	Env     map[string]string `json:"env"`
+	Tools   map[string]string `json:"tools"`
+	Files   []struct{ Path, Type, Mode, Content, Target string }
+	Main    string            `json:"main"`
+	Steps   []string          `json:"steps"`
+	Dynamic bool              `json:"dynamic"`
+	Local   []string          `json:"local_images"`
+	Digests map[string]string `json:"registry_digests"`
+	Error   *struct {
+		Type, Message string
+		Causes        []struct{ Type, Message string }
+	}
 }
 
 // shellHost runs commands with the case's tools first on the PATH.
@@ -38,12 +47,19 @@ func (h shellHost) Command(ctx context.Context, dir string, argv []string) ([]by
 	return cmd.Output()
 }
 
-// noBases knows no base.
-type noBases struct{}
+// noBases knows no base but what a container engine says of some.
+type noBases struct {
+	digests map[string]string
+	local   []string
+}
 
 func (noBases) Config(context.Context, string, string) (resolve.BaseConfig, error) {
 	return resolve.BaseConfig{Env: map[string]string{"VIRTUAL_ENV": "/opt/venv"}}, nil
 }
+
+func (b noBases) Digest(_ context.Context, ref string) string { return b.digests[ref] }
+
+func (b noBases) IsLocal(ref string) bool { return slices.Contains(b.local, ref) }
 
 func readJSON(t *testing.T, file string, to any) {
 	t.Helper()
@@ -53,6 +69,16 @@ func readJSON(t *testing.T, file string, to any) {
 	}
 	if err := json.Unmarshal(data, to); err != nil {
 		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+func chmod(t *testing.T, file, mode, usual string) {
+	t.Helper()
+	if mode == "" {
+		mode = usual
+	}
+	if err := exec.CommandContext(t.Context(), "chmod", mode, file).Run(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -78,11 +104,21 @@ func materialise(t *testing.T, c oracle) (root, tools string) {
 			err = os.WriteFile(p, []byte(f.Content), 0o644)
 		case "hardlink":
 			err = os.Link(filepath.Join(root, f.Target), p)
+		case "fifo":
+			err = exec.CommandContext(t.Context(), "mkfifo", p).Run()
 		default:
-			t.Skipf("the case has a %s", f.Type)
+			t.Fatalf("the case has a %s", f.Type)
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if f.Type == "file" || f.Type == "fifo" {
+			chmod(t, p, f.Mode, "0644")
+		}
+	}
+	for _, f := range slices.Backward(c.Files) {
+		if f.Type == "dir" {
+			chmod(t, filepath.Join(root, f.Path), f.Mode, "0755")
 		}
 	}
 	for name, script := range c.Tools {
@@ -93,155 +129,281 @@ func materialise(t *testing.T, c oracle) (root, tools string) {
 	return root, tools
 }
 
-// dockerfile is a plan as ZenML would write it.
-func dockerfile(p plan.Plan) string {
-	var lines []string
-	stage := p.Stages[0]
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	add("FROM %s", stage.Base)
-	owner := ""
-	for i, s := range stage.Steps {
-		switch s := s.(type) {
-		case plan.Set:
-			if s.WorkingDir != "" {
-				add("WORKDIR %s", s.WorkingDir)
-			}
-			if owner != "" && s.User != "" {
-				add("RUN chown -R %s .", owner)
-				add("USER %s", s.User)
-			}
-			for _, v := range s.Env {
-				if i > 0 && strings.HasPrefix(v.Name, "ZENML_") {
-					add("ENV %s=%s", v.Name, v.Value)
-				} else {
-					add("ENV %s='%s'", v.Name, v.Value)
-				}
-			}
-		case plan.Install:
-			if s.File != "" {
-				add("COPY %s .", filepath.Base(s.File))
-			}
-			add("RUN %s", commandLine(s.Command))
-		case plan.Run:
-			add("RUN %s", commandLine(s.Args))
-		case plan.Copy:
-			owner = s.Owner
-			add("COPY . .")
-			add("RUN chmod -R a+rw .")
-		}
-	}
-	return strings.Join(lines, "\n")
+// outcome is what kanso made of a case.
+type outcome struct {
+	resolve.Result
+	err  error
+	root string
 }
 
-func commandLine(argv []string) string {
-	if len(argv) == 3 && argv[0] == "/bin/sh" {
-		return argv[2]
+// run resolves a case as ZenML itself would have.
+func (c oracle) run(t *testing.T, dir string) outcome {
+	t.Helper()
+	root, tools := materialise(t, c)
+	env := map[string]string{"HOME": t.TempDir()}
+	for k, v := range c.Env {
+		env[k] = strings.ReplaceAll(v, "{ROOT}", root)
 	}
-	return strings.Join(argv, " ")
+	r, err := resolve.Resolve(t.Context(), resolve.Options{
+		Dir: filepath.Join(root, c.Cwd), Env: env, Config: filepath.Join(dir, "run.yaml"), Stack: filepath.Join(dir, "stack.yaml"),
+		Pipeline: c.Name, Steps: c.Steps, Dynamic: c.Dynamic, Main: c.Main, ZenML: c.ZenML, Python: c.Python, Compat: true,
+		ParentDigests: true, AllowSecrets: []string{".git/config"},
+	}, noBases{c.Digests, c.Local}, shellHost{tools})
+	return outcome{r, err, root}
 }
 
-// always is what ZenML writes though nothing is installed, and kanso does not.
-const always = "RUN pip install uv\n"
-
-func TestPlansAreZenMLsOwnDockerfiles(t *testing.T) {
-	dirs, err := filepath.Glob("../testdata/zenml-cases/*")
-	if err != nil || len(dirs) < 30 {
+// cases are the directories of the cases.
+func cases(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob("../testdata/zenml/cases/*/case.json")
+	if err != nil || len(dirs) < 58 {
 		t.Fatalf("%d cases, %v", len(dirs), err)
 	}
-	for _, dir := range dirs {
+	for i := range dirs {
+		dirs[i] = filepath.Dir(dirs[i])
+	}
+	return dirs
+}
+
+func TestEveryCaseIsWhatZenMLItselfMadeOfIt(t *testing.T) {
+	for _, dir := range cases(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			var c oracle
 			readJSON(t, filepath.Join(dir, "case.json"), &c)
-			root, tools := materialise(t, c)
-			env := map[string]string{"HOME": t.TempDir()}
-			for k, v := range c.Env {
-				env[k] = strings.ReplaceAll(v, "{ROOT}", root)
-			}
-			r, err := resolve.Resolve(t.Context(), resolve.Options{
-				Dir: filepath.Join(root, c.Cwd), Env: env, Config: filepath.Join(dir, "run.yaml"), Stack: filepath.Join(dir, "stack.yaml"),
-				Pipeline: c.Name, ZenML: c.ZenML, Python: c.Python, Matcher: resolve.MatcherDockerPy, NoStackConfig: true,
-				AllowSecrets: []string{".git/config"},
-			}, noBases{}, shellHost{tools})
+			got := c.run(t, dir)
+			compareMessages(t, dir, c, got)
 			if c.Error != nil {
-				if err == nil {
-					t.Errorf("ZenML refuses it (%s: %s)", c.Error.Type, c.Error.Message)
-				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			compareBuild(t, dir, r)
+			compareBuilds(t, dir, got)
+			compareRecord(t, dir, got, true)
 		})
 	}
 }
 
-func compareBuild(t *testing.T, dir string, r resolve.Result) {
+// asJSON is a value in types of package json's own.
+func asJSON(t *testing.T, v any) any {
 	t.Helper()
-	var builds []struct {
-		Name string `json:"image_name"`
-		Dir  string `json:"dir"`
-	}
-	readJSON(t, filepath.Join(dir, "expected/builds.json"), &builds)
-	if len(r.Names) != 1 || r.Names[0] != builds[0].Name {
-		t.Errorf("the image is called %q, want %q", r.Names, builds[0].Name)
-	}
-	files := filepath.Join(dir, "expected", builds[0].Dir, "files")
-	want, err := os.ReadFile(filepath.Join(files, "Dockerfile"))
+	data, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(want)
-	installs := 0
-	for _, s := range r.Plan.Stages[0].Steps {
-		i, ok := s.(plan.Install)
-		if !ok || i.File == "" {
-			continue
-		}
-		installs++
-		content, err := os.ReadFile(filepath.Join(files, filepath.Base(i.File)))
-		if err != nil || string(content) != i.Requirements {
-			t.Errorf("%s is %q, want %q (%v)", i.File, i.Requirements, content, err)
-		}
+	var out any
+	if err := json.Unmarshal(data, &out); err != nil {
+		t.Fatal(err)
 	}
-	if installs == 0 {
-		text = strings.Replace(text, always, "", 1)
-	}
-	if d := cmp.Diff(text, dockerfile(r.Plan)); d != "" {
-		t.Error(d)
-	}
-	compareFiles(t, filepath.Join(dir, "expected", builds[0].Dir, "context.json"), r.Files.Paths)
+	return out
 }
 
-// compareFiles compares the files that go in, if ZenML includes them too. What
-// ZenML generates stands beside them; directories that only lead to something
-// are not listed by ZenML.
-func compareFiles(t *testing.T, file string, got []string) {
+// aBuild is one of expected/builds.json.
+type aBuild struct {
+	Name    string         `json:"image_name"`
+	Builder string         `json:"image_builder_flavor"`
+	Push    bool           `json:"push"`
+	Options map[string]any `json:"build_options"`
+	CLI     []string       `json:"build_options_as_docker_cli"`
+	Dir     string         `json:"dir"`
+}
+
+func compareBuilds(t *testing.T, dir string, got outcome) {
 	t.Helper()
-	var context []struct {
-		Path, Type string
-		Generated  bool
+	var want, have []aBuild
+	readJSON(t, filepath.Join(dir, "expected/builds.json"), &want)
+	var builds []resolve.Build
+	for _, i := range got.Images {
+		builds = append(builds, i.Builds...)
 	}
-	readJSON(t, file, &context)
-	var want, dirs []string
-	for _, e := range context {
-		if e.Generated {
+	for n, b := range builds {
+		have = append(have, aBuild{b.Name, b.Builder, b.Push, b.Options, b.CLI, fmt.Sprintf("b%02d", n)})
+	}
+	if d := cmp.Diff(asJSON(t, want), asJSON(t, have)); d != "" && len(want)+len(have) > 0 {
+		t.Errorf("builds (-want +got):\n%s", d)
+		return
+	}
+	compared := 0
+	for n, b := range builds {
+		at := filepath.Join(dir, "expected", want[n].Dir)
+		compared += compareFiles(t, filepath.Join(at, "files"), b)
+		compared += compareContext(t, filepath.Join(at, "context.json"), b)
+	}
+	t.Logf("compared %d builds with their options, and %d files and members of contexts", len(builds), compared)
+}
+
+// compareFiles compares what is generated, byte for byte.
+func compareFiles(t *testing.T, dir string, b resolve.Build) int {
+	t.Helper()
+	want := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[e.Name()] = string(data)
+	}
+	if d := cmp.Diff(want, b.Files); d != "" {
+		t.Errorf("generated files (-want +got):\n%s", d)
+	}
+	return len(want)
+}
+
+func compareContext(t *testing.T, file string, b resolve.Build) int {
+	t.Helper()
+	var want []resolve.Member
+	readJSON(t, file, &want)
+	got, err := b.Members()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range got { // its content is ZenML's own, and never compared
+		if got[i].Path == ".zen/config.yaml" {
+			got[i].Size, got[i].SHA256 = nil, ""
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("build context (-want +got):\n%s", d)
+	}
+	return len(want)
+}
+
+// aRecord is expected/record.json.
+type aRecord struct {
+	Images        map[string]map[string]any `json:"images"`
+	IsLocal       bool                      `json:"is_local"`
+	ContainsCode  bool                      `json:"contains_code"`
+	ZenML         string                    `json:"zenml_version"`
+	Python        string                    `json:"python_version"`
+	Checksum      string                    `json:"checksum"`
+	StackChecksum string                    `json:"stack_checksum"`
+}
+
+func compareRecord(t *testing.T, dir string, got outcome, checksums bool) {
+	t.Helper()
+	var want *aRecord
+	readJSON(t, filepath.Join(dir, "expected/record.json"), &want)
+	if want == nil {
+		if len(got.Keys) > 0 {
+			t.Errorf("there are images for %v, and ZenML makes none", got.Keys)
+		}
+		t.Log("compared that there is no record")
+		return
+	}
+	refs := make([]string, len(got.Images))
+	for i := range refs {
+		refs[i] = fmt.Sprint("image ", i)
+	}
+	data, err := json.Marshal(got.Record(refs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have aRecord
+	if err := json.Unmarshal(data, &have); err != nil {
+		t.Fatal(err)
+	}
+	sameImages(t, *want, have)
+	for _, r := range []*aRecord{want, &have} {
+		for _, i := range r.Images {
+			delete(i, "image")
+			if !checksums {
+				delete(i, "settings_checksum")
+			}
+		}
+		if !checksums {
+			r.Checksum = ""
+		}
+	}
+	if d := cmp.Diff(*want, have); d != "" {
+		t.Errorf("record (-want +got):\n%s", d)
+	}
+	t.Logf("compared a record of %d keys", len(want.Images))
+}
+
+// sameImages compares which keys share an image.
+func sameImages(t *testing.T, want, got aRecord) {
+	t.Helper()
+	for a := range want.Images {
+		for b := range want.Images {
+			if got.Images[a] == nil || got.Images[b] == nil {
+				continue // reported with the record
+			}
+			wants := want.Images[a]["image"] == want.Images[b]["image"] && want.Images[a]["settings_checksum"] == want.Images[b]["settings_checksum"]
+			if shares := got.Images[a]["image"] == got.Images[b]["image"]; shares != wants {
+				t.Errorf("%s and %s share an image: %v, want %v", a, b, shares, wants)
+			}
+		}
+	}
+}
+
+// A message is one of ZenML's, and ours for it: the beginning of what ZenML
+// says, and a part of what kanso says; empty if kanso has nothing to say, for
+// the reason that stands beside it.
+type message struct{ ZenML, Ours, Reason string }
+
+func messages(t *testing.T) []message {
+	t.Helper()
+	var list []message
+	readJSON(t, "../testdata/zenml/messages.json", &list)
+	return list
+}
+
+func compareMessages(t *testing.T, dir string, c oracle, got outcome) {
+	t.Helper()
+	table := messages(t)
+	var said []string
+	readJSON(t, filepath.Join(dir, "expected/warnings.json"), &said)
+	if c.Error != nil {
+		said = append(said, c.Error.Message)
+		for _, cause := range c.Error.Causes {
+			said = append(said, cause.Message)
+		}
+		if got.err == nil {
+			t.Fatalf("ZenML refuses it: %s", c.Error.Message)
+		}
+	} else if got.err != nil {
+		t.Fatal(got.err)
+	}
+	want := map[string]bool{}
+	for _, s := range said {
+		i := slices.IndexFunc(table, func(m message) bool { return m.ZenML != "" && strings.Contains(s, m.ZenML) })
+		if i < 0 {
+			t.Errorf("ZenML says what stands in no table: %s", s)
 			continue
 		}
-		want = append(want, e.Path)
-		if e.Type == "dir" {
-			dirs = append(dirs, e.Path)
+		if table[i].Ours != "" {
+			want[table[i].Ours] = true
 		}
 	}
-	if len(want) == 0 {
-		return // ZenML leaves the code to the artifact store
+	ours := slices.Clone(got.Warnings)
+	if got.err != nil {
+		ours = []string{got.err.Error()}
+		var e *zenml.Error
+		if !errors.As(got.err, &e) || e.File == "" && !strings.Contains(e.Msg, "settings.docker") {
+			t.Errorf("the error names no place: %v", got.err)
+		}
 	}
-	got = slices.DeleteFunc(slices.Clone(got), func(p string) bool {
-		leads := slices.ContainsFunc(got, func(q string) bool { return strings.HasPrefix(q, p+"/") })
-		return leads && !slices.Contains(dirs, p) || p == "Dockerfile"
-	})
-	want = slices.DeleteFunc(want, func(p string) bool { return p == "Dockerfile" })
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	have := map[string]bool{}
+	for _, s := range ours {
+		i := slices.IndexFunc(table, func(m message) bool { return m.Ours != "" && strings.Contains(s, m.Ours) })
+		if i < 0 {
+			t.Errorf("kanso says what stands in no table: %s", s)
+			continue
+		}
+		if table[i].ZenML != "" {
+			have[table[i].Ours] = true
+		}
 	}
+	if got.err != nil { // warnings before an error are lost in it
+		for w := range want {
+			if !have[w] && !slices.ContainsFunc(table, func(m message) bool { return m.Ours == w && m.Reason == "error" }) {
+				delete(want, w)
+			}
+		}
+	}
+	if d := cmp.Diff(want, have); d != "" {
+		t.Errorf("messages (-want +got):\n%s", d)
+	}
+	t.Logf("compared %d messages", len(said))
 }

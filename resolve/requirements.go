@@ -16,14 +16,12 @@ import (
 // A requirementFile is installed in one go.
 type requirementFile struct{ name, content string }
 
-// requirements are the files in the order in which the version of ZenML
-// installs them, and the Debian packages that go with them.
-func (r *resolution) requirements(ctx context.Context) (files []requirementFile, apt []string, err error) {
-	local, err := r.replicated(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	user, err := r.userRequirements()
+// packages are the requirement files in the order in which the version of
+// ZenML installs them, and the Debian packages that go with them (zenml.md
+// §8.2, §8.3).
+func (r *recipe) packages(ctx context.Context) (files []requirementFile, apt []string, err error) {
+	source := r.requirementSource()
+	local, replicated, err := r.replicated(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -31,50 +29,173 @@ func (r *resolution) requirements(ctx context.Context) (files []requirementFile,
 	if err != nil {
 		return nil, nil, err
 	}
-	stack, stackApt := r.stackRequirements()
-	apt = slices.Concat(r.docker.Apt, r.o.Apt, stackApt, integrationApt)
-	files = append(files, requirementFile{".zenml_local_requirements", local})
-	if r.facts.UserLast {
-		files = append(files,
-			requirementFile{".zenml_stack_integration_requirements", strings.Join(stack, "\n")},
-			requirementFile{".zenml_integration_requirements", strings.Join(integrations, "\n")},
-			requirementFile{".zenml_user_requirements", user})
-	} else {
-		files = append(files,
-			requirementFile{".zenml_user_requirements", user},
-			requirementFile{".zenml_integration_requirements", strings.Join(union(stack, integrations), "\n")})
+	exported, err := r.exported(ctx, source)
+	if err != nil {
+		return nil, nil, err
 	}
-	return slices.DeleteFunc(files, func(f requirementFile) bool { return strings.TrimSpace(f.content) == "" }), apt, nil
+	user, err := r.userRequirements(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	stack, stackApt := r.stackRequirements()
+	apt = slices.Concat(r.docker.Apt, r.o.Apt, stackApt)
+	if r.facts.IntegrationApt || !r.o.Compat {
+		apt = append(apt, integrationApt...)
+	}
+	add := func(name, content string, always bool) {
+		if content != "" && (r.o.Compat || strings.TrimSpace(content) != "") || always && r.o.Compat {
+			files = append(files, requirementFile{name, content})
+		}
+	}
+	add(".zenml_local_requirements", local, replicated)
+	if !r.facts.UserLast {
+		add(".zenml_user_requirements", user, false)
+		add(".zenml_integration_requirements", strings.Join(union(stack, integrations), "\n"), false)
+		return files, apt, nil
+	}
+	add(".zenml_stack_integration_requirements", strings.Join(stack, "\n"), false)
+	add(".zenml_deployment_requirements", strings.Join(r.image.Server, "\n"), false)
+	add(".zenml_integration_requirements", strings.Join(integrations, "\n"), false)
+	add(".zenml_pyproject_requirements", exported, source.pyproject != "")
+	add(".zenml_user_requirements", user, false)
+	return files, apt, nil
+}
+
+// A requirementSource says where the user's requirements stand.
+type requirementSource struct {
+	lines     []string
+	file      string // of requirements
+	pyproject string
+	implicit  bool // found in the source root
+}
+
+// requirementSource is what the settings name, or what is found in the source
+// root where they say that it may be (zenml.md §8.1).
+func (r *recipe) requirementSource() requirementSource {
+	d := r.docker
+	s := requirementSource{lines: d.Requirements, file: d.RequirementsFile, pyproject: d.Pyproject}
+	if len(s.lines) > 0 || s.file != "" || s.pyproject != "" || d.Replicate != "" || !r.facts.AtLeast("0.82.1") {
+		return s
+	}
+	for _, name := range []string{"requirements.txt", "pyproject.toml"} {
+		file := filepath.Join(r.Context, name)
+		if _, err := os.Stat(file); err != nil {
+			continue
+		}
+		switch {
+		case !d.Detect:
+			r.warnf("%s is not installed: name it in the settings (requirements, pyproject_path), or set disable_automatic_requirements_detection: false", name)
+		case name == "requirements.txt":
+			s.file, s.implicit = file, true
+		default:
+			s.pyproject, s.implicit = file, true
+		}
+		return s
+	}
+	return s
+}
+
+// printed is what a command printed.
+type printed struct {
+	out []byte
+	err error
+}
+
+// print runs a command of the user's machine, each once.
+func (r *resolution) print(ctx context.Context, argv []string) ([]byte, error) {
+	key := strings.Join(argv, "\x00")
+	p, ok := r.printed[key]
+	if !ok {
+		p.out, p.err = r.host.Command(ctx, r.o.Dir, argv)
+		r.printed[key] = p
+	}
+	return p.out, p.err
 }
 
 // replicated are the requirements of the project's own environment.
-func (r *resolution) replicated(ctx context.Context) (string, error) {
+func (r *recipe) replicated(ctx context.Context) (content string, wanted bool, err error) {
 	line := r.docker.Replicate
 	if line == "" {
-		return "", nil
+		return "", false, nil
 	}
 	argv := shell(line)
-	if r.docker.ReplicateDefault && r.venv.dir != "" {
+	if r.docker.ReplicateDefault && r.venv.dir != "" && !r.o.Compat {
 		argv = []string{filepath.Join(r.venv.dir, "bin", "python"), "-m", "pip", "freeze"}
 	}
-	out, err := r.host.Command(ctx, r.o.Dir, argv)
+	out, err := r.print(ctx, argv)
 	if err != nil {
-		e := r.docker.Errorf("replicate_local_python_environment", "run the command yourself in that directory to see why",
+		return "", true, r.docker.Errorf("replicate_local_python_environment", "run the command yourself in that directory to see why",
 			"%s: %v", strings.Join(argv, " "), err)
-		return "", e
 	}
-	return string(out), nil
+	return string(out), true, nil
+}
+
+// exportCommands are what ZenML tries, until one works, to make a requirements
+// file of a pyproject.toml.
+var exportCommands = []string{ //nolint:gochecknoglobals // a constant table
+	"uv export --format=requirements-txt --directory={directory} --no-hashes --no-emit-project",
+	"poetry export --format=requirements.txt --directory={directory} --without-hashes",
+}
+
+// exported are the requirements of a pyproject.toml.
+func (r *recipe) exported(ctx context.Context, s requirementSource) (string, error) {
+	if s.pyproject == "" {
+		return "", nil
+	}
+	const key = "pyproject_path"
+	file := from(r.o.Dir, s.pyproject)
+	if _, err := os.Stat(file); err != nil {
+		return "", r.docker.Errorf(key, "paths in settings are relative to the directory that kanso is started in", "%s does not exist", s.pyproject)
+	}
+	commands := exportCommands
+	if own := r.docker.PyprojectCommand; len(own) > 0 {
+		commands = []string{strings.Join(own, " ")}
+	}
+	var failed []string
+	for _, c := range commands {
+		line, err := pyFormat(c, filepath.Dir(file))
+		if err != nil {
+			return "", r.docker.Errorf("pyproject_export_command", "{directory} is the only name; {{ and }} are braces", "%s: %v", c, err)
+		}
+		out, err := r.print(ctx, shell(line))
+		if err == nil {
+			return string(out), nil
+		}
+		failed = append(failed, fmt.Sprintf("%s: %v", line, err))
+	}
+	return "", r.docker.Errorf(key, "pyproject_export_command names a command that prints requirements",
+		"the dependencies cannot be exported: %s", strings.Join(failed, "; "))
+}
+
+// pyFormat puts a directory into a command as Python's str.format does.
+func pyFormat(s, directory string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case strings.HasPrefix(s[i:], "{{"), strings.HasPrefix(s[i:], "}}"):
+			b.WriteByte(s[i])
+			i++
+		case strings.HasPrefix(s[i:], "{directory}"):
+			b.WriteString(directory)
+			i += len("{directory}") - 1
+		case s[i] == '{' || s[i] == '}':
+			return "", errors.New("a brace that names nothing")
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String(), nil
 }
 
 // userRequirements are those of the settings and of the command line.
-func (r *resolution) userRequirements() (string, error) {
-	text := strings.Join(r.docker.Requirements, "\n")
-	if file := r.docker.RequirementsFile; file != "" {
-		data, err := os.ReadFile(from(r.o.Dir, file))
+func (r *recipe) userRequirements(s requirementSource) (string, error) {
+	text := strings.Join(s.lines, "\n")
+	if s.file != "" {
+		data, err := os.ReadFile(from(r.o.Dir, s.file))
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", r.docker.Errorf("requirements",
-				"a string is the path of a file, relative to the directory that kanso is started in; requirements themselves are a list: ["+file+"]",
-				"requirements file %s does not exist", file)
+				"a string is the path of a file, relative to the directory that kanso is started in; requirements themselves are a list: ["+s.file+"]",
+				"requirements file %s does not exist", s.file)
 		}
 		if err != nil {
 			return "", fmt.Errorf("requirements file: %w", err)
@@ -91,14 +212,14 @@ func (r *resolution) userRequirements() (string, error) {
 }
 
 // integrations are what the named integrations need.
-func (r *resolution) integrations() (python, apt []string, err error) {
+func (r *recipe) integrations() (python, apt []string, err error) {
 	r.warnOfCatalogue(len(r.docker.Integrations)+len(r.o.Integrations) > 0)
 	for _, name := range r.docker.Integrations {
 		i, err := r.table.Integration(name)
 		var e *zenml.Error
 		if errors.As(err, &e) {
 			at := r.docker.Line("required_integrations")
-			e.File, e.Line = at.File, at.Line
+			e.File, e.Line, e.Msg = at.File, at.Line, r.docker.Path("required_integrations")+": "+e.Msg
 		}
 		if err != nil {
 			return nil, nil, err
@@ -116,14 +237,14 @@ func (r *resolution) integrations() (python, apt []string, err error) {
 }
 
 // warnOfCatalogue says if the data is of another version.
-func (r *resolution) warnOfCatalogue(used bool) {
+func (r *recipe) warnOfCatalogue(used bool) {
 	if (used || r.docker.StackPackages && len(r.stack.Components) > 0) && r.table.Version != r.ZenML {
 		r.warnf("what integrations need in ZenML %s is not known: taking that of %s", r.ZenML, r.table.Version)
 	}
 }
 
 // stackRequirements are what the stack's components need.
-func (r *resolution) stackRequirements() (python, apt []string) {
+func (r *recipe) stackRequirements() (python, apt []string) {
 	if !r.docker.StackPackages {
 		return nil, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -32,6 +33,19 @@ type Options struct {
 	Config, Stack string
 	// Pipeline is the pipeline's name; images are called after it.
 	Pipeline string
+	// Steps are the names of the pipeline's steps in call order; a name that
+	// stands twice is counted, as ZenML does. Empty are those that the run
+	// configuration names, and others beside them.
+	Steps []string
+	// Dynamic says that the steps are known only when the pipeline runs.
+	Dynamic bool
+	// Main is the file of the pipeline: its directory is the source root where
+	// there is no repository. Empty is Dir.
+	Main string
+	// Compat follows ZenML to the letter, see docs/differences.md.
+	Compat bool
+	// ParentDigests asks for digests of bases, which ZenML's checksums name.
+	ParentDigests bool
 	// ZenML and Python are versions; empty finds them.
 	ZenML, Python string
 	// Base takes the place of parent_image and of ZenML's own image.
@@ -55,23 +69,80 @@ type Options struct {
 
 // A Result is what was decided.
 type Result struct {
-	Plan plan.Plan
-	// Names are what ZenML would call the image, with the stack's registry if
-	// it has one; none without a pipeline's name.
-	Names []string
+	// Images are those to be made, in ZenML's order; none if the stack runs
+	// its steps without one.
+	Images []Image
+	// Keys are ZenML's names for images, in its order; several may stand for
+	// one image.
+	Keys []Key
 	// Registry is that of the stack; empty if it has none.
 	Registry string
 	// Context is the source root, which the files of Copy steps are in.
 	Context string
-	// StepEnv has the values of the variables that steps name and the plan
-	// does not hold.
-	StepEnv map[string]string
 	// Warnings are for people, one line each.
 	Warnings []string
 	// ZenML and Python are the versions that were found.
 	ZenML, Python string
-	// Files are what goes in of the source root.
+	// Files are what goes in of the source root, by the pipeline's settings.
 	Files FileSet
+	// StackChecksum is ZenML's, of the stack's integrations.
+	StackChecksum string
+}
+
+// A Key is what ZenML calls an image in its record of a build.
+type Key struct {
+	Name string
+	// Image is an index in [Result.Images].
+	Image int
+	// Checksum is ZenML's, of the settings.
+	Checksum string
+}
+
+// An Image is one that is to be made.
+type Image struct {
+	// Key is the first of its keys.
+	Key  string
+	Plan plan.Plan
+	// Untouched says that nothing is made, tagged or pushed: the base is used
+	// as it is.
+	Untouched bool
+	// Names are what ZenML would call the image, with the stack's registry if
+	// it has one; none without a pipeline's name.
+	Names []string
+	// StepEnv has the values of the variables that steps name and the plan
+	// does not hold.
+	StepEnv map[string]string
+	// ContainsCode says that the sources are in it; DownloadsCode that ZenML
+	// fetches them when a step starts.
+	ContainsCode, DownloadsCode bool
+	// Requirements are all that is installed, as ZenML records it.
+	Requirements string
+	// Builds are what ZenML would have handed to Docker, in order; the last
+	// one gives the image. There is none where ZenML only tags.
+	Builds []Build
+	// Broken are settings that ZenML's Dockerfile would not build with; it can
+	// be written all the same.
+	Broken []error
+	// Own is the user's own Dockerfile that the base is built from first; nil
+	// for most images.
+	Own *OwnDockerfile
+}
+
+// Base is the base of the image.
+func (i Image) Base() string { return i.Plan.Stages[0].Base }
+
+// Dockerfile is the one that ZenML would have generated; empty if none.
+func (i Image) Dockerfile() string {
+	if len(i.Builds) == 0 || i.Builds[len(i.Builds)-1].Own {
+		return ""
+	}
+	return i.Builds[len(i.Builds)-1].Files[dockerfileName]
+}
+
+// An OwnDockerfile is the user's own, with the place in the settings.
+type OwnDockerfile struct {
+	File string
+	At   *zenml.Error
 }
 
 // BaseConfig is what must be known of a base.
@@ -83,6 +154,12 @@ type BaseConfig struct {
 // Bases tells of bases.
 type Bases interface {
 	Config(ctx context.Context, ref, platform string) (BaseConfig, error)
+	// Digest is the hexadecimal digest of an image in its registry; empty if
+	// it cannot be known.
+	Digest(ctx context.Context, ref string) string
+	// IsLocal says whether a container engine of the user's has the image, and
+	// has it from no registry.
+	IsLocal(ref string) bool
 }
 
 // Host runs commands of the user's machine, and returns what they print.
@@ -96,57 +173,49 @@ type resolution struct {
 	o      Options
 	bases  Bases
 	host   Host
-	docker zenml.Docker
+	config zenml.RunConfig
+	steps  []zenml.Step
 	stack  zenml.Stack
 	client zenml.Config
 	facts  zenml.Facts
 	table  zenml.Catalogue
 	venv   venv
+
+	fileSets map[string]FileSet
+	printed  map[string]printed // by command line
 }
 
 // Resolve decides. Errors about a file name it and the line; they are
 // [*zenml.Error], [*SecretError] or about files.
 func Resolve(ctx context.Context, o Options, bases Bases, host Host) (Result, error) {
-	r := &resolution{o: o, bases: bases, host: host}
-	r.StepEnv = map[string]string{}
-	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.findFiles, r.makePlan} {
+	r := &resolution{o: o, bases: bases, host: host, fileSets: map[string]FileSet{}, printed: map[string]printed{}}
+	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.readConfig, r.nameSteps, r.makeImages} {
 		if err := step(ctx); err != nil {
 			return Result{}, err
 		}
 	}
-	r.nameImage()
+	r.Registry, _ = r.stack.Registry()
+	r.StackChecksum = zenml.Checksum(r.stack.Integrations(r.table)...)
 	return r.Result, nil
 }
 
 // Sources decides only which files of the project go in.
 func Sources(ctx context.Context, o Options) (FileSet, error) {
-	r := &resolution{o: o}
-	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.findFiles} {
+	r := &resolution{o: o, fileSets: map[string]FileSet{}}
+	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.readConfig} {
 		if err := step(ctx); err != nil {
 			return FileSet{}, err
 		}
 	}
-	return r.Files, nil
+	return r.files(ctx, r.config.Docker)
 }
 
-// readFiles reads the run configuration, the stack and the client's
+// readFiles finds the source root, and reads the stack and the client's
 // configuration.
 func (r *resolution) readFiles(context.Context) (err error) {
-	if r.Context, err = SourceRoot(r.o.Dir, r.o.Env); err != nil {
+	if r.Context, err = SourceRoot(r.o.Dir, r.o.Main, r.o.Env); err != nil {
 		return err
 	}
-	config := zenml.NoRunConfig()
-	if r.o.Config != "" {
-		data, err := os.ReadFile(r.o.Config)
-		if err != nil {
-			return fmt.Errorf("run configuration: %w", err)
-		}
-		if config, err = zenml.ReadRunConfig(r.o.Config, data, r.o.Env); err != nil {
-			return err
-		}
-	}
-	r.docker = config.Docker
-	r.Warnings = append(r.Warnings, config.Warnings...)
 	if r.o.Stack != "" {
 		data, err := os.ReadFile(r.o.Stack)
 		if err != nil {
@@ -180,7 +249,7 @@ func (r *resolution) readClient() error {
 	return err
 }
 
-// findVersions decides which ZenML and which Python the image is for.
+// findVersions decides which ZenML the image is for.
 func (r *resolution) findVersions(context.Context) (err error) {
 	r.venv = findVenv(r.Context, r.o.Env)
 	r.ZenML = cmp.Or(r.o.ZenML, r.venv.zenml, r.stack.Version)
@@ -191,15 +260,55 @@ func (r *resolution) findVersions(context.Context) (err error) {
 	if r.facts, err = zenml.FactsOf(r.ZenML); err != nil {
 		return err
 	}
-	if r.table, err = zenml.CatalogueOf(r.ZenML); err != nil {
-		return err
+	r.table, err = zenml.CatalogueOf(r.ZenML)
+	return err
+}
+
+// readConfig reads the run configuration.
+func (r *resolution) readConfig(context.Context) error {
+	r.config = zenml.RunConfig{Docker: zenml.Defaults()}
+	if r.o.Config != "" {
+		data, err := os.ReadFile(r.o.Config)
+		if err != nil {
+			return fmt.Errorf("run configuration: %w", err)
+		}
+		if r.config, err = zenml.ReadRunConfig(r.o.Config, data, r.o.Env, r.facts); err != nil {
+			return err
+		}
 	}
+	r.Warnings = append(r.Warnings, r.config.Warnings...)
 	r.Python = cmp.Or(r.o.Python, r.venv.python)
-	if r.Python == "" && r.base() == "" && r.facts.PythonTags {
+	if r.Python == "" && cmp.Or(r.o.Base, r.config.Docker.ParentImage) == "" && r.facts.PythonTags {
 		r.Python = defaultPython
 		r.warnf("Python's version is not known: taking %s (--python names another)", r.Python)
 	}
-	r.Python = minor(r.Python)
+	return nil
+}
+
+// others is what steps are called that nobody named. ZenML has no such name.
+const others = ""
+
+// nameSteps decides which steps there are.
+func (r *resolution) nameSteps(context.Context) error {
+	if len(r.o.Steps) == 0 {
+		r.steps = append(slices.Clone(r.config.Named), r.config.Step(others))
+		return nil
+	}
+	count := map[string]int{}
+	known := map[string]bool{}
+	for _, name := range r.o.Steps {
+		count[name]++
+		if n := count[name]; n > 1 {
+			name = fmt.Sprintf("%s_%d", name, n)
+		}
+		known[name] = true
+		r.steps = append(r.steps, r.config.Step(name))
+	}
+	for _, s := range r.config.Named {
+		if !known[s.Name] {
+			r.warnf("%s: steps.%s: the pipeline has no such step, ignored", r.o.Config, s.Name)
+		}
+	}
 	return nil
 }
 
@@ -212,54 +321,58 @@ func minor(python string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
-// base is the base that the user names; empty is ZenML's own.
-func (r *resolution) base() string { return cmp.Or(r.o.Base, r.docker.ParentImage) }
-
-// findFiles decides which files of the source root go in.
-func (r *resolution) findFiles(ctx context.Context) error {
-	if !r.docker.Include {
-		r.warnf("the sources stay out: allow_including_files_in_images is false")
-		r.Files.Root = r.Context
-		return nil
-	}
+// files decides which files of the source root go in.
+func (r *resolution) files(ctx context.Context, d zenml.Docker) (FileSet, error) {
 	o := FileOptions{
-		Root: r.Context, Matcher: r.o.Matcher, Allow: r.o.AllowSecrets,
+		Root: r.Context, Matcher: r.o.Matcher, Allow: r.o.AllowSecrets, Literal: r.o.Compat,
 		DropIgnore: !r.facts.PacksDockerignore, DropZen: !r.facts.KeepsZen,
 	}
-	if o.Matcher == "" && !r.facts.KeepsZen {
+	if o.Matcher == "" && (!r.facts.KeepsZen || r.o.Compat) {
 		o.Matcher = MatcherDockerPy
 	}
+	name, key := d.Dockerignore()
 	switch {
 	case r.o.Dockerignore != "":
 		o.Ignore = r.o.Dockerignore
-	case r.docker.Dockerignore != "":
-		o.Ignore = from(r.o.Dir, r.docker.Dockerignore)
-		if _, err := os.Stat(o.Ignore); err != nil {
-			return r.docker.Errorf("dockerignore", "paths in settings are relative to the directory that kanso is started in",
-				"ignore file %s does not exist", r.docker.Dockerignore)
+	case name != "":
+		o.Ignore = from(r.o.Dir, name)
+		if _, err := os.Stat(o.Ignore); err == nil {
+			break
 		}
+		if !r.o.Compat {
+			return FileSet{}, d.Errorf(key, "paths in settings are relative to the directory that kanso is started in",
+				"ignore file %s does not exist", name)
+		}
+		r.Warnings = append(r.Warnings, d.Warnf(key, "ignore file %s does not exist: nothing is ignored", name))
+		o.NoIgnore = true
 	}
-	var err error
-	if r.Files, err = Files(ctx, o); err != nil {
-		return err
+	if set, ok := r.fileSets[o.Ignore]; ok {
+		return set, nil
 	}
-	r.Warnings = append(r.Warnings, r.Files.Warnings...)
-	return r.drop()
+	set, err := Files(ctx, o)
+	if err != nil {
+		return FileSet{}, err
+	}
+	r.Warnings = append(r.Warnings, set.Warnings...)
+	if !r.o.Compat {
+		r.drop(&set)
+	}
+	r.fileSets[o.Ignore] = set
+	return set, nil
 }
 
 // drop leaves out what the build itself reads or writes: the stack export,
 // which can hold secrets (what a container may know of it is written by
 // itself), and outputs, which would make every build another one.
-func (r *resolution) drop() error {
+func (r *resolution) drop(set *FileSet) {
 	if r.o.Stack != "" {
-		if rel := r.within(r.o.Stack); r.Files.without(rel, "a stack export can hold secrets", r.o.AllowSecrets) {
+		if rel := r.within(r.o.Stack); set.without(rel, "a stack export can hold secrets", r.o.AllowSecrets) {
 			r.warnf("%s stays out: a stack export can hold secrets (--allow-secret %s takes it in)", rel, rel)
 		}
 	}
 	for _, o := range r.o.Outputs {
-		r.Files.without(r.within(o), "this build writes it", nil)
+		set.without(r.within(o), "this build writes it", nil)
 	}
-	return nil
 }
 
 // within is a path relative to the source root; empty if it is elsewhere.
@@ -282,33 +395,31 @@ func (r *resolution) within(file string) string {
 	return filepath.ToSlash(rel)
 }
 
-// nameImage says what ZenML would call the image.
-func (r *resolution) nameImage() {
-	registry, repository := r.stack.Registry()
-	r.Registry = registry
-	tag := r.docker.ImageTag
-	if tag == "" {
-		tag = r.tag()
-	}
-	if tag == "" {
-		return
-	}
-	name := cmp.Or(r.docker.Repository, repository, "zenml") + ":" + tag
+// repository is where images go: the registry, if the stack has one, and the
+// name in it.
+func (r *resolution) repository(d zenml.Docker) (registry, name string) {
+	registry, prescribed := r.stack.Registry()
 	if registry != "" {
-		name = registry + "/" + name
+		registry += "/"
 	}
-	r.Names = []string{name}
+	return registry, cmp.Or(d.Repository, prescribed, "zenml")
 }
 
-// tag is made of the pipeline's name.
-func (r *resolution) tag() string {
-	if r.o.Pipeline == "" {
+// tag is what ZenML tags an image with; empty if the pipeline has no name.
+func (r *resolution) tag(i zenml.Image) string {
+	switch {
+	case i.Docker.ImageTag != "":
+		return i.Docker.ImageTag
+	case r.o.Pipeline == "":
 		return ""
-	}
-	if !r.facts.ImageTags {
+	case !r.facts.ImageTags:
 		return r.o.Pipeline
 	}
-	tag := r.o.Pipeline + "-orchestrator"
+	tag := r.o.Pipeline
+	if i.Step != "" {
+		tag += "-" + i.Step
+	}
+	tag += "-" + i.Key
 	if !r.facts.SanitizedTags {
 		return tag
 	}

@@ -11,9 +11,9 @@ const repositoryDir = ".zen"
 
 // SourceRoot returns the directory whose files go in, as ZenML chooses it: the
 // one that ZENML_CUSTOM_SOURCE_ROOT names, else the repository that
-// ZENML_REPOSITORY_PATH names or that dir is in, else dir. It is absolute and,
+// ZENML_REPOSITORY_PATH names or that dir is in, else the directory of the pipeline's main file, else dir. It is absolute and,
 // for a repository, free of links. Relative paths are relative to dir.
-func SourceRoot(dir string, env map[string]string) (string, error) {
+func SourceRoot(dir, main string, env map[string]string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("source root: %w", err)
@@ -39,9 +39,17 @@ func SourceRoot(dir string, env map[string]string) (string, error) {
 		if isDir(filepath.Join(at, repositoryDir)) == nil {
 			return filepath.EvalSymlinks(at)
 		}
-		if filepath.Dir(at) == at {
+		if filepath.Dir(at) != at {
+			continue
+		}
+		if main == "" {
 			return dir, nil
 		}
+		file, err := filepath.EvalSymlinks(from(dir, main))
+		if err != nil {
+			return "", fmt.Errorf("pipeline's main file: %w", err)
+		}
+		return filepath.Dir(file), nil
 	}
 }
 

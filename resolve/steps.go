@@ -1,8 +1,8 @@
 package resolve
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kanso-build/kanso/resolve/dockerfile"
 	"github.com/kanso-build/kanso/resolve/plan"
 	"github.com/kanso-build/kanso/resolve/zenml"
 )
@@ -23,24 +24,33 @@ const (
 // allRW is what chmod -R a+rw adds.
 const allRW fs.FileMode = 0o666
 
-// makePlan writes the plan: the steps of the Dockerfile that this version of
-// ZenML generates, in its order.
-func (r *resolution) makePlan(ctx context.Context) error {
-	stage := plan.Stage{Base: cmp.Or(r.base(), r.facts.Base(r.Python)), Platform: r.o.Platform}
+// planSteps are the steps of the Dockerfile that this version of ZenML
+// generates, in its order.
+func (r *recipe) planSteps(ctx context.Context, stage plan.Stage) ([]plan.Step, error) {
 	installs, err := r.installs(ctx, stage)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	environment := r.environment()
+	set := plan.Set{WorkingDir: appDir}
+	if r.facts.ColorVariable {
+		set.Env = append(set.Env, plan.Var{Name: "ZENML_LOGGING_COLORS_DISABLED", Value: r.colours()})
+	}
+	environment, err := r.environment(ctx, stage)
+	if err != nil {
+		return nil, err
+	}
+	set.Env = append(set.Env, environment...)
 	for i := range installs {
 		installs[i] = r.withSecrets(installs[i])
 	}
 	config, err := r.stackConfig()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	set := plan.Set{WorkingDir: appDir, Env: environment}
 	variables := plan.Set{Env: []plan.Var{{Name: "ZENML_CONFIG_PATH", Value: configDir}}}
+	if r.facts.CodeVariable && r.out.DownloadsCode {
+		variables.Env = slices.Insert(variables.Env, 0, plan.Var{Name: "ZENML_REQUIRES_CODE_DOWNLOAD", Value: "True"})
+	}
 	if r.facts.InitWarnings {
 		variables.Env = slices.Insert(variables.Env, 0, plan.Var{Name: "ZENML_ENABLE_REPO_INIT_WARNINGS", Value: "False"})
 	}
@@ -51,13 +61,33 @@ func (r *resolution) makePlan(ctx context.Context) error {
 	steps = append(steps, installs...)
 	steps = append(steps, variables)
 	steps = append(steps, config...)
-	steps = append(steps, plan.Copy{
-		Files: r.Files.Paths, Dest: appDir, Modes: plan.ModesGit, AddMode: allRW, Owner: r.docker.User, Adopt: true,
-	})
-	steps = append(steps, r.last()...)
-	stage.Steps = steps
-	r.Plan = plan.Plan{Stages: []plan.Stage{stage}}
-	return nil
+	sources := plan.Copy{
+		Files: r.sources.Paths, Dest: appDir, Modes: plan.ModesGit, AddMode: allRW, Owner: r.docker.User, Adopt: true,
+	}
+	if r.o.Compat {
+		sources.Modes = plan.ModesDisk
+		sources.Files = slices.DeleteFunc(slices.Clone(sources.Files), func(p string) bool {
+			_, generated := r.out.Builds[len(r.out.Builds)-1].Files[p]
+			return generated
+		})
+		steps = append(steps, sources, r.generated())
+	} else {
+		steps = append(steps, sources)
+	}
+	return append(steps, r.last()...), nil
+}
+
+// generated is the step that writes what ZenML generated and nothing else
+// brings: its context has the Dockerfile, too.
+func (r *recipe) generated() plan.Step {
+	w := plan.Write{Owner: r.docker.User}
+	b := r.out.Builds[len(r.out.Builds)-1]
+	for _, name := range b.Generated() {
+		if name == dockerfileName {
+			w.Files = append(w.Files, plan.File{Path: path.Join(appDir, name), Mode: allRW, Data: b.Files[name]})
+		}
+	}
+	return w
 }
 
 // needsDir says whether a step runs before one that makes the working
@@ -75,25 +105,59 @@ var passwordInURL = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]
 
 // environment is what the image's environment gains before anything is
 // installed. URLs with passwords, ZenML's documented way to a private index,
-// are given to the steps that install and to nobody else.
-func (r *resolution) environment() []plan.Var {
+// are given to the steps that install and to nobody else; to the letter, they
+// are kept.
+func (r *recipe) environment(ctx context.Context, stage plan.Stage) ([]plan.Var, error) {
+	if r.o.Compat {
+		return r.literal(ctx, "environment", r.docker.Environment, stage)
+	}
 	var vars []plan.Var
 	for _, v := range r.docker.Environment {
 		if passwordInURL.MatchString(v.Value) {
-			r.StepEnv[v.Name] = v.Value
+			r.out.StepEnv[v.Name] = v.Value
 			r.warnf("%s holds a URL with a password: it is given to the steps that install and stays out of the image", v.Name)
 			continue
 		}
 		vars = append(vars, plan.Var{Name: v.Name, Value: v.Value})
 	}
-	return vars
+	return vars, nil
+}
+
+// literal are variables as Docker reads those of ZenML's Dockerfile, which
+// escapes nothing.
+func (r *recipe) literal(ctx context.Context, key string, list []zenml.Var, stage plan.Stage) ([]plan.Var, error) {
+	var known map[string]string
+	var vars []plan.Var
+	for _, v := range list {
+		if passwordInURL.MatchString(v.Value) {
+			r.warnf("%s holds a URL with a password, which everybody can read who gets the image", v.Name)
+		}
+		word := r.envWord(v)
+		if known == nil && strings.Contains(word, "$") && r.bases != nil && r.out.Own == nil {
+			config, err := r.bases.Config(ctx, stage.Base, stage.Platform)
+			if err != nil {
+				return nil, err
+			}
+			known = config.Env
+		}
+		read, err := dockerfile.Env(word, known)
+		if err != nil {
+			if passwordInURL.MatchString(v.Value) {
+				err = errors.New("its value cannot be read")
+			}
+			r.out.Broken = append(r.out.Broken, r.docker.Errorf(key, "without --compat zenml the value is taken as it is", "%s: ZenML's Dockerfile would not build: %v", v.Name, err))
+			continue
+		}
+		vars = append(vars, read...)
+	}
+	return vars, nil
 }
 
 // withSecrets names the variables that only steps may see.
-func (r *resolution) withSecrets(s plan.Step) plan.Step {
+func (r *recipe) withSecrets(s plan.Step) plan.Step {
 	var names []string
 	for _, v := range r.docker.Environment {
-		if _, ok := r.StepEnv[v.Name]; ok {
+		if _, ok := r.out.StepEnv[v.Name]; ok {
 			names = append(names, v.Name)
 		}
 	}
@@ -109,28 +173,27 @@ func (r *resolution) withSecrets(s plan.Step) plan.Step {
 }
 
 // installs are the steps that install Debian packages and requirements.
-func (r *resolution) installs(ctx context.Context, stage plan.Stage) ([]plan.Step, error) {
-	files, apt, err := r.requirements(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (r *recipe) installs(ctx context.Context, stage plan.Stage) ([]plan.Step, error) {
 	var steps []plan.Step
-	if len(apt) > 0 {
-		quoted := make([]string, len(apt))
-		for i, p := range apt {
+	if len(r.apt) > 0 {
+		quoted := make([]string, len(r.apt))
+		for i, p := range r.apt {
 			quoted[i] = quote(p)
 		}
 		line := "apt-get update && apt-get install -y --no-install-recommends " + strings.Join(quoted, " ")
 		steps = append(steps, plan.Run{Args: []string{"/bin/sh", "-c", line}, Packages: []string{"apt"}})
 	}
 	if !r.facts.RequirementFiles {
-		return append(steps, r.jointInstall(files)...), nil
+		if line := r.jointLine(); line != "" {
+			steps = append(steps, plan.Install{Installer: zenml.Pip, Command: []string{"/bin/sh", "-c", line}})
+		}
+		return steps, nil
 	}
-	installer := cmp.Or(r.o.Installer, r.docker.Installer, r.facts.Installer)
+	installer := r.installer()
 	if installer != zenml.Pip && installer != zenml.UV {
 		return nil, fmt.Errorf("installer %q: want pip or uv", installer)
 	}
-	if len(files) == 0 {
+	if len(r.requirements) == 0 && !r.o.Compat {
 		return steps, nil
 	}
 	if installer == zenml.UV {
@@ -139,17 +202,17 @@ func (r *resolution) installs(ctx context.Context, stage plan.Stage) ([]plan.Ste
 		}
 		steps = append(steps, plan.Install{Installer: zenml.Pip, Command: []string{"pip", "install", "uv"}})
 	}
-	for _, f := range files {
+	for _, f := range r.requirements {
 		steps = append(steps, plan.Install{
 			Installer: installer, Requirements: f.content, File: path.Join(appDir, f.name), Owner: r.docker.User,
-			Command: r.command(installer, f.name),
+			Command: r.command(f.name),
 		})
 	}
 	return steps, nil
 }
 
 // checkVenv warns where uv would find no environment to install into.
-func (r *resolution) checkVenv(ctx context.Context, stage plan.Stage) error {
+func (r *recipe) checkVenv(ctx context.Context, stage plan.Stage) error {
 	if r.base() == "" || slices.ContainsFunc(r.docker.InstallerArgs, func(a zenml.Arg) bool { return a.Name == "system" || a.Name == "python" }) {
 		return nil
 	}
@@ -166,43 +229,19 @@ func (r *resolution) checkVenv(ctx context.Context, stage plan.Stage) error {
 // command is the installer's command line for a file in the working directory.
 // Arguments stand in it as ZenML writes them, so a shell reads those with
 // blanks.
-func (r *resolution) command(installer, file string) []string {
-	argv := []string{"pip", "install"}
-	args := []zenml.Arg{{Name: "no-cache-dir"}}
-	if installer == zenml.UV {
-		argv = []string{"uv", "pip", "install"}
-	} else if r.facts.Timeout {
-		args = append(args, zenml.Arg{Name: "default-timeout", Value: "60", HasValue: true})
+func (r *recipe) command(file string) []string {
+	line := r.installLine(file)
+	if strings.ContainsAny(line, "'\"\\$`;&|<>()*?[]#~!{}\t") || slices.ContainsFunc(r.docker.InstallerArgs, func(a zenml.Arg) bool { return strings.Contains(a.Value, " ") }) {
+		return []string{"/bin/sh", "-c", line}
 	}
-	for _, a := range r.docker.InstallerArgs {
-		i := slices.IndexFunc(args, func(have zenml.Arg) bool { return have.Name == a.Name })
-		if i < 0 {
-			args = append(args, a)
-		} else {
-			args[i] = a
-		}
-	}
-	plainly := true
-	for _, a := range args {
-		word := "--" + a.Name
-		if a.HasValue {
-			word += "=" + a.Value
-		}
-		plainly = plainly && !strings.ContainsAny(word, " \t\n'\"\\$`;&|<>()*?[]#~!{}")
-		argv = append(argv, word)
-	}
-	argv = append(argv, "-r", file)
-	if plainly {
-		return argv
-	}
-	return []string{"/bin/sh", "-c", strings.Join(argv, " ")}
+	return strings.Fields(line)
 }
 
-// jointInstall is the one command of ZenML before 0.13: every requirement of
-// every source, quoted and then sorted.
-func (r *resolution) jointInstall(files []requirementFile) []plan.Step {
+// jointLine is the one command of ZenML before 0.13: every requirement of
+// every source, quoted and then sorted; empty for none.
+func (r *recipe) jointLine() string {
 	var quoted []string
-	for _, f := range files {
+	for _, f := range r.requirements {
 		for line := range strings.Lines(f.content) {
 			if line = strings.TrimSpace(line); line != "" {
 				quoted = append(quoted, quote(line))
@@ -210,18 +249,17 @@ func (r *resolution) jointInstall(files []requirementFile) []plan.Step {
 		}
 	}
 	if len(quoted) == 0 {
-		return nil
+		return ""
 	}
-	line := "pip install --no-cache " + strings.Join(union(quoted), " ")
-	return []plan.Step{plan.Install{Installer: zenml.Pip, Command: []string{"/bin/sh", "-c", line}}}
+	return "pip install --no-cache " + strings.Join(union(quoted), " ")
 }
 
 // quote quotes a word for the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // stackConfig is the step that writes the stack's configuration.
-func (r *resolution) stackConfig() ([]plan.Step, error) {
-	if r.o.NoStackConfig {
+func (r *recipe) stackConfig() ([]plan.Step, error) {
+	if r.o.NoStackConfig || r.o.Compat && !r.facts.StackFiles {
 		return nil, nil
 	}
 	var files []zenml.ConfigFile
@@ -253,7 +291,7 @@ func (r *resolution) stackConfig() ([]plan.Step, error) {
 }
 
 // last are the steps after the sources.
-func (r *resolution) last() []plan.Step {
+func (r *recipe) last() []plan.Step {
 	var steps []plan.Step
 	if line := r.docker.ProjectCommand; line != "" {
 		run := plan.Run{Args: []string{"/bin/sh", "-c", line}, Packages: []string{zenml.Pip, zenml.UV, "apt"}}
@@ -262,12 +300,20 @@ func (r *resolution) last() []plan.Step {
 		}
 		steps = append(steps, r.withSecrets(run))
 	}
-	var set plan.Set
-	set.User = r.docker.User
+	set := plan.Set{User: r.docker.User}
 	for _, v := range r.docker.Runtime {
 		set.Env = append(set.Env, plan.Var{Name: v.Name, Value: v.Value})
 	}
-	if set.User != "" || len(set.Env) > 0 {
+	if r.image.Entrypoint != "" {
+		set.Entrypoint = []string{"/bin/sh", "-c", r.image.Entrypoint}
+	}
+	for _, l := range r.docker.Build.Labels() {
+		if set.Labels == nil {
+			set.Labels = map[string]string{}
+		}
+		set.Labels[l.Name] = l.Value.String()
+	}
+	if set.User != "" || len(set.Env) > 0 || len(set.Entrypoint) > 0 || len(set.Labels) > 0 {
 		steps = append(steps, set)
 	}
 	return steps

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type buildRun struct {
 	tags, outputs, secrets                   []string
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
+	record                                   string
 
 	times times
 }
@@ -32,9 +34,10 @@ func (a *app) buildVerb() *cobra.Command {
 	b := &buildRun{app: a}
 	c := &cobra.Command{
 		Use:   "build [DIR]",
-		Short: "Build the image of a ZenML project",
+		Short: "Build the images of a ZenML project",
 		Long: `Build the image of the ZenML project in DIR (else in the current directory), and
-push it or write it to files. Where it was pushed is the only line on stdout.`,
+push it or write it to files. Steps with settings of their own get images of their own.
+Where the images were pushed are the only lines on stdout, one for each.`,
 		Example: `  kanso build --config run.yaml --stack stack.yaml -t registry.example/team/zenml:v1 --push
   kanso build --requirement scikit-learn --output docker-archive:image.tar`,
 		Args: atMost(1, "project directory"),
@@ -50,6 +53,7 @@ push it or write it to files. Where it was pushed is the only line on stdout.`,
 	f.StringArrayVarP(&b.outputs, "output", "o", nil, "write it to `PLACE`: oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE (repeatable)")
 	f.StringVar(&b.digestFile, "digest-file", "", "write the image's digest to `FILE`")
 	f.StringVar(&b.metadataFile, "metadata-file", "", "write what was built to `FILE`, as JSON")
+	f.StringVar(&b.record, "build-record", "", "write ZenML's record of the build to `FILE`, for zenml pipeline run --build")
 	f.StringVar(&b.format, "format", "", "media types of `KIND` docker or oci, else those of the base")
 	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
 	f.BoolVar(&b.noCache, "no-cache", false, "make every layer again")
@@ -84,25 +88,29 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	b.redact.add(envSecrets(result.StepEnv)...)
+	for _, i := range result.Images {
+		b.redact.add(envSecrets(i.StepEnv)...)
+	}
 	b.warn(result.Warnings...)
 	b.times.resolved = now()
-	if err := goal.fallBack(client, b.push, result.Names); err != nil {
-		return err
-	}
-	if b.push {
-		for _, tags := range goal.repositories() {
-			if err := client.CheckPush(ctx, tags[0]); err != nil {
-				return err
-			}
-		}
-	}
-	img, err := b.build(ctx, client, dir, show, result)
+	images, err := b.targets(client, goal, result)
 	if err != nil {
 		return err
 	}
+	if b.push {
+		for _, t := range images {
+			for _, tags := range repositories(t.tags) {
+				if err := client.CheckPush(ctx, tags[0]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := b.build(ctx, client, dir, show, result.Context, images); err != nil {
+		return err
+	}
 	b.times.built = now()
-	return b.deliver(ctx, client, goal, img, show)
+	return b.deliver(ctx, client, goal, result, images, show)
 }
 
 // check reads the flags that can be wrong before anything is done.
@@ -124,7 +132,8 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	for _, o := range g.outputs {
 		options.Outputs = append(options.Outputs, o.Path)
 	}
-	for _, file := range []string{b.digestFile, b.metadataFile} {
+	options.ParentDigests = b.record != ""
+	for _, file := range []string{b.digestFile, b.metadataFile, b.record} {
 		if file != "" {
 			options.Outputs = append(options.Outputs, file)
 		}
@@ -132,32 +141,45 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	return g, options, nil
 }
 
-// build carries out the plan.
-func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir, show display, r resolve.Result) (*oci.Image, error) {
+// build carries out the plans, one after the other: what they have in common
+// is made once.
+func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir, show display, root string, images []*target) error {
 	date, err := b.env.sourceDate()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	private, remove, err := b.env.private()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer remove()
 	mounts, err := b.secretMounts(b.secrets, private)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(r.Context, manager) }}
+	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(root, manager) }}
 	access, err := lend.access(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	builder := oci.Builder{
-		Context: r.Context, Client: client, Store: dir, Runner: b.sandbox.runner(b.app, dir), IDs: sandbox.IDs(b.sandbox.ids),
-		Access: access, StepEnv: r.StepEnv, Mounts: mounts, Time: date, Created: date, Format: b.format,
-		NoCache: b.noCache, Output: show.output(), Progress: show, Now: now,
+	runner := b.sandbox.runner(b.app, dir)
+	for _, t := range images {
+		if t.Untouched {
+			continue
+		}
+		builder := oci.Builder{
+			Context: root, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
+			Access: access, StepEnv: t.StepEnv, Mounts: mounts, Time: date, Created: date, Format: b.format,
+			NoCache: b.noCache, Output: show.output(), Progress: show, Now: now,
+		}
+		if t.built, err = builder.Build(ctx, t.Plan); err != nil {
+			if len(images) > 1 {
+				return fmt.Errorf("image %s: %w", t.Key, err)
+			}
+			return err
+		}
 	}
-	return builder.Build(ctx, r.Plan)
+	return nil
 }
 
 // times are when the parts of a build ended.

@@ -2,46 +2,131 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve"
 )
 
-// deliver writes the image, pushes it, and says where it is.
-func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img *oci.Image, show display) error {
-	digest, err := img.Digest()
-	if err != nil {
-		return fmt.Errorf("image: %w", err)
+// A target is an image and where it goes.
+type target struct {
+	resolve.Image
+	tags  []name.Tag
+	built *oci.Image // nil if the image is untouched, or not built yet
+	ref   string     // where it is, once it is there
+}
+
+// targets says where the images go, and refuses what cannot be built.
+func (b *buildRun) targets(client *oci.Client, g *goal, r resolve.Result) ([]*target, error) {
+	if err := g.fits(len(r.Images)); err != nil {
+		return nil, err
+	}
+	list := make([]*target, len(r.Images))
+	for i, image := range r.Images {
+		if image.Own != nil {
+			at := *image.Own.At
+			at.Msg, at.Advice = "settings.docker.dockerfile: kanso does not build Dockerfiles of your own yet", "build it with another tool, and name its image with parent_image"
+			return nil, &at
+		}
+		if err := errors.Join(image.Broken...); err != nil {
+			return nil, err
+		}
+		list[i] = &target{Image: image, tags: g.tags}
+		if err := list[i].name(client, b.push); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// fits refuses places that cannot take that many images.
+func (g *goal) fits(images int) error {
+	if images < 2 {
+		return nil
+	}
+	if len(g.tags) > 0 {
+		return usagef("--tag: there are %d images, which ZenML's names tell apart: leave it out", images)
 	}
 	for _, o := range g.outputs {
-		if err := oci.WriteArchive(ctx, o, img, g.archiveName()); err != nil {
-			return err
+		if !o.HoldsSeveral() {
+			return usagef("--output: there are %d images: want oci:DIR without a tag, which holds several", images)
 		}
 	}
-	lines := []string{digest.String()}
-	if b.push {
-		if lines, err = g.push(ctx, client, img); err != nil {
+	return nil
+}
+
+// name takes ZenML's names for an image that is pushed and has no other.
+func (t *target) name(client *oci.Client, push bool) error {
+	if t.Untouched || !push || len(t.tags) > 0 {
+		return nil
+	}
+	for _, n := range t.Names {
+		tag, err := client.ParseTag(n)
+		if err != nil {
+			return fmt.Errorf("name of the image from ZenML's settings: %w", err)
+		}
+		t.tags = append(t.tags, tag)
+	}
+	if len(t.tags) == 0 {
+		return usagef("--push needs a name: -t NAME, or --pipeline NAME and a stack with a container registry")
+	}
+	return nil
+}
+
+// archiveName is what an archive calls the image.
+func (t *target) archiveName() string {
+	switch {
+	case len(t.tags) > 0:
+		return t.tags[0].String()
+	case len(t.Names) > 0:
+		return t.Names[0]
+	}
+	return ""
+}
+
+// deliver writes the images, pushes them, and says where they are.
+func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, r resolve.Result, images []*target, show display) error {
+	var digests []string
+	for _, t := range images {
+		if t.Untouched {
+			t.ref = t.Base()
+			digests = append(digests, t.ref)
+			continue
+		}
+		digest, err := t.built.Digest()
+		if err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		digests = append(digests, digest.String())
+		t.ref = digest.String()
+		for _, o := range g.outputs {
+			if err := oci.WriteArchive(ctx, o, t.built, t.archiveName()); err != nil {
+				return err
+			}
+		}
+	}
+	var lines []string
+	for _, t := range images {
+		if !b.push || t.Untouched {
+			lines = append(lines, t.ref)
+			continue
+		}
+		pushed, err := push(ctx, client, t)
+		if err != nil {
 			return err
 		}
+		t.ref = pushed[0]
+		lines = append(lines, pushed...)
 	}
 	b.times.done = now()
-	if b.digestFile != "" {
-		if err := writeWhole(b.digestFile, []byte(digest.String()+"\n")); err != nil {
-			return fmt.Errorf("--digest-file: %w", err)
-		}
-	}
-	if b.metadataFile != "" {
-		data, err := metadata(img, g, b.times)
-		if err == nil {
-			err = writeWhole(b.metadataFile, data)
-		}
-		if err != nil {
-			return fmt.Errorf("--metadata-file: %w", err)
-		}
+	if err := b.reports(r, images, digests); err != nil {
+		return err
 	}
 	show.close() // what follows must stay where it is
 	out := &errWriter{w: b.stdout}
@@ -51,12 +136,47 @@ func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, img
 	return out.err
 }
 
-// push pushes the image under all its names and returns where it is, a line
+// reports writes the files about the build.
+func (b *buildRun) reports(r resolve.Result, images []*target, digests []string) error {
+	if b.digestFile != "" {
+		if err := writeWhole(b.digestFile, []byte(strings.Join(digests, "\n")+"\n")); err != nil {
+			return fmt.Errorf("--digest-file: %w", err)
+		}
+	}
+	if b.metadataFile != "" {
+		data, err := metadata(r, images, b.times)
+		if err == nil {
+			err = writeWhole(b.metadataFile, data)
+		}
+		if err != nil {
+			return fmt.Errorf("--metadata-file: %w", err)
+		}
+	}
+	if b.record != "" {
+		refs := make([]string, len(images))
+		for i, t := range images {
+			refs[i] = t.ref
+			if !b.push && len(t.Names) > 0 {
+				refs[i] = t.archiveName() // a digest alone names no image
+			}
+		}
+		text, err := r.Record(refs).YAML()
+		if err == nil {
+			err = writeWhole(b.record, []byte(text))
+		}
+		if err != nil {
+			return fmt.Errorf("--build-record: %w", err)
+		}
+	}
+	return nil
+}
+
+// push pushes an image under all its names and returns where it is, a line
 // for each repository.
-func (g *goal) push(ctx context.Context, client *oci.Client, img *oci.Image) ([]string, error) {
+func push(ctx context.Context, client *oci.Client, t *target) ([]string, error) {
 	var lines []string
-	for _, tags := range g.repositories() {
-		ref, err := client.Push(ctx, img, tags)
+	for _, tags := range repositories(t.tags) {
+		ref, err := client.Push(ctx, t.built, tags)
 		if err != nil {
 			return nil, err
 		}
@@ -65,11 +185,10 @@ func (g *goal) push(ctx context.Context, client *oci.Client, img *oci.Image) ([]
 	return lines, nil
 }
 
-// A goal is where an image goes.
+// A goal is where the command line wants images.
 type goal struct {
 	tags    []name.Tag
 	outputs []oci.Output
-	zenml   string // what ZenML would call the image
 }
 
 func newGoal(outputs []string) (*goal, error) {
@@ -102,40 +221,11 @@ func (g *goal) named(client *oci.Client, tags []string) error {
 	return nil
 }
 
-// fallBack takes ZenML's names for the image where the command line has none.
-func (g *goal) fallBack(client *oci.Client, push bool, names []string) error {
-	if len(names) > 0 {
-		g.zenml = names[0]
-	}
-	if len(g.tags) > 0 || !push {
-		return nil
-	}
-	for _, n := range names {
-		tag, err := client.ParseTag(n)
-		if err != nil {
-			return fmt.Errorf("name of the image from ZenML's settings: %w", err)
-		}
-		g.tags = append(g.tags, tag)
-	}
-	if len(g.tags) == 0 {
-		return usagef("--push needs a name: -t NAME, or a stack with a container registry")
-	}
-	return nil
-}
-
-// archiveName is what an archive calls the image.
-func (g *goal) archiveName() string {
-	if len(g.tags) > 0 {
-		return g.tags[0].String()
-	}
-	return g.zenml
-}
-
-// repositories are the tags, grouped by repository in the order given.
-func (g *goal) repositories() [][]name.Tag {
+// repositories are tags, grouped by repository in the order given.
+func repositories(tags []name.Tag) [][]name.Tag {
 	var out [][]name.Tag
 	at := map[string]int{}
-	for _, t := range g.tags {
+	for _, t := range tags {
 		repo := t.Context().Name()
 		i, ok := at[repo]
 		if !ok {

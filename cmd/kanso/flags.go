@@ -21,6 +21,7 @@ import (
 type projectFlags struct {
 	o            resolve.Options
 	requirements []string // files
+	compat       string
 }
 
 func (p *projectFlags) add(c *cobra.Command) {
@@ -28,6 +29,10 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f.StringVar(&p.o.Config, "config", "", "run configuration `FILE`")
 	f.StringVar(&p.o.Stack, "stack", "", "stack, as `FILE` that zenml stack export wrote")
 	f.StringVar(&p.o.Pipeline, "pipeline", "", "`NAME` of the pipeline")
+	f.StringArrayVar(&p.o.Steps, "step", nil, "`NAME` of a step, in call order (repeatable), else those that the run configuration names, and others")
+	f.BoolVar(&p.o.Dynamic, "dynamic", false, "the pipeline is dynamic: its steps are known only when it runs")
+	f.StringVar(&p.o.Main, "main", "", "`FILE` of the pipeline: its directory is the source root where there is no repository")
+	f.StringVar(&p.compat, "compat", "", "follow `WHAT` to the letter: zenml, the version's own behaviour")
 	f.StringVar(&p.o.ZenML, "zenml-version", "", "`VERSION` of ZenML, else the project's")
 	f.StringVar(&p.o.Python, "python", "", "`VERSION` of Python, else the project's")
 	f.StringVar(&p.o.Base, "base", "", "base `IMAGE`: a name, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE")
@@ -47,6 +52,10 @@ func (p *projectFlags) add(c *cobra.Command) {
 func (p *projectFlags) options(env environ, args []string) (resolve.Options, error) {
 	o := p.o
 	o.Dir, o.Env = ".", env
+	if p.compat != "" && p.compat != "zenml" {
+		return o, usagef("--compat %s: want zenml", p.compat)
+	}
+	o.Compat = p.compat == "zenml"
 	if len(args) > 0 {
 		o.Dir = args[0]
 	}

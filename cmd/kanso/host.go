@@ -53,6 +53,18 @@ func (b bases) Config(ctx context.Context, ref, platform string) (resolve.BaseCo
 	return resolve.BaseConfig{Env: env, User: file.Config.User, WorkingDir: file.Config.WorkingDir}, nil
 }
 
+// Digest implements [resolve.Bases].
+func (b bases) Digest(ctx context.Context, ref string) string {
+	base, err := b.client.Base(ctx, ref, "")
+	if err != nil {
+		return "" // resolve warns of it
+	}
+	return base.Digest.Hex
+}
+
+// IsLocal implements [resolve.Bases]: there is no container engine to ask.
+func (bases) IsLocal(string) bool { return false }
+
 // host runs commands for resolve.
 type host struct{ *app }
 

@@ -7,12 +7,15 @@ import (
 	"path/filepath"
 
 	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve"
 )
 
 // imageInfo is what --metadata-file says of an image.
 type imageInfo struct {
-	// Key names the image among those of a build; there is one, "".
+	// Keys are what ZenML calls the image in its record of the build; Key is
+	// the first of them.
 	Key    string             `json:"key"`
+	Keys   []string           `json:"keys"`
 	Digest string             `json:"digest"`
 	Size   int64              `json:"size"` // of configuration and layers, compressed
 	Base   baseInfo           `json:"base"`
@@ -38,18 +41,43 @@ type layerInfo struct {
 }
 
 // metadata is the content of --metadata-file.
-func metadata(img *oci.Image, g *goal, t times) ([]byte, error) {
+func metadata(r resolve.Result, images []*target, t times) ([]byte, error) {
+	infos := []imageInfo{}
+	for i, image := range images {
+		info := imageInfo{Base: baseInfo{Name: image.Base()}, Layers: []layerInfo{}, Steps: []oci.StepReport{}, Tags: []string{}}
+		if !image.Untouched {
+			var err error
+			if info, err = describeImage(image.built, t); err != nil {
+				return nil, fmt.Errorf("image: %w", err)
+			}
+		}
+		info.Key = image.Key
+		info.Keys = r.KeysOf(i)
+		for _, tag := range image.tags {
+			info.Tags = append(info.Tags, tag.String())
+		}
+		infos = append(infos, info)
+	}
+	data, err := json.MarshalIndent(map[string]any{"images": infos}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// describeImage says what an image is made of.
+func describeImage(img *oci.Image, t times) (imageInfo, error) {
 	digest, err := img.Digest()
 	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
+		return imageInfo{}, err
 	}
 	m, err := img.Manifest()
 	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
+		return imageInfo{}, err
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
+		return imageInfo{}, err
 	}
 	info := imageInfo{
 		Digest: digest.String(), Size: m.Config.Size, Base: baseInfo{Name: img.Base.Ref, Digest: img.Base.Digest.String()},
@@ -61,9 +89,6 @@ func metadata(img *oci.Image, g *goal, t times) ([]byte, error) {
 	}
 	if img.Base.Name != "" {
 		info.Base.Name = img.Base.Name
-	}
-	for _, tag := range g.tags {
-		info.Tags = append(info.Tags, tag.String())
 	}
 	steps := img.Steps
 	for i, l := range m.Layers {
@@ -82,11 +107,7 @@ func metadata(img *oci.Image, g *goal, t times) ([]byte, error) {
 		info.Layers = append(info.Layers, layer)
 		info.Size += l.Size
 	}
-	data, err := json.MarshalIndent(map[string]any{"images": []imageInfo{info}}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("metadata: %w", err)
-	}
-	return append(data, '\n'), nil
+	return info, nil
 }
 
 // writeWhole writes a file that is there whole or not at all.

@@ -59,50 +59,74 @@ func (a *app) resolve(ctx context.Context, p projectFlags, reg registryFlags, ca
 	if r, err = resolve.Resolve(ctx, options, bases{client}, host{a}); err != nil {
 		return r, err
 	}
-	a.redact.add(envSecrets(r.StepEnv)...)
+	for _, i := range r.Images {
+		a.redact.add(envSecrets(i.StepEnv)...)
+	}
 	a.warn(r.Warnings...)
 	return r, nil
 }
 
-// planJSON prints a plan for programs.
+// planJSON prints plans for programs.
 func planJSON(w io.Writer, r resolve.Result) error {
+	type image struct {
+		Keys      []string     `json:"keys"`
+		Names     []string     `json:"names"`
+		Untouched bool         `json:"untouched,omitempty"`
+		Stages    []plan.Stage `json:"stages"`
+	}
+	images := []image{}
+	for n, i := range r.Images {
+		images = append(images, image{r.KeysOf(n), append([]string{}, i.Names...), i.Untouched, i.Plan.Stages})
+	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(struct {
-		ZenML  string       `json:"zenml"`
-		Python string       `json:"python"`
-		Names  []string     `json:"names"`
-		Stages []plan.Stage `json:"stages"`
-	}{r.ZenML, r.Python, append([]string{}, r.Names...), r.Plan.Stages})
+		ZenML  string  `json:"zenml"`
+		Python string  `json:"python"`
+		Images []image `json:"images"`
+	}{r.ZenML, r.Python, images})
 }
 
-// planText prints a plan for people.
+// planText prints plans for people.
 func planText(w io.Writer, r resolve.Result) error {
 	out := &errWriter{w: w}
 	fmt.Fprintf(out, "# ZenML %s, Python %s\n", r.ZenML, r.Python)
-	for _, n := range r.Names {
-		fmt.Fprintf(out, "# image %s\n", n)
-	}
-	for _, s := range r.Plan.Stages {
-		fmt.Fprintf(out, "FROM %s", s.Base)
-		if s.Platform != "" {
-			fmt.Fprintf(out, " for %s", s.Platform)
+	for n, i := range r.Images {
+		if len(r.Images) > 1 || len(r.Keys) > 1 {
+			fmt.Fprintf(out, "\n# for %s\n", strings.Join(r.KeysOf(n), ", "))
 		}
-		if s.Name != "" {
-			fmt.Fprintf(out, " as %s", s.Name)
+		for _, name := range i.Names {
+			fmt.Fprintf(out, "# image %s\n", name)
 		}
-		fmt.Fprintln(out)
-		for _, step := range s.Steps {
-			fmt.Fprintf(out, "%v\n", step)
-			if i, ok := step.(plan.Install); ok {
-				for _, line := range requirementLines(i) {
-					fmt.Fprintf(out, "    %s\n", line)
-				}
-			}
+		if i.Untouched {
+			fmt.Fprintf(out, "# the base is used as it is\n")
+		}
+		for _, s := range i.Plan.Stages {
+			stageText(out, s)
 		}
 	}
 	return out.err
+}
+
+// stageText prints a stage.
+func stageText(out io.Writer, s plan.Stage) {
+	fmt.Fprintf(out, "FROM %s", s.Base)
+	if s.Platform != "" {
+		fmt.Fprintf(out, " for %s", s.Platform)
+	}
+	if s.Name != "" {
+		fmt.Fprintf(out, " as %s", s.Name)
+	}
+	fmt.Fprintln(out)
+	for _, step := range s.Steps {
+		fmt.Fprintf(out, "%v\n", step)
+		if i, ok := step.(plan.Install); ok {
+			for _, line := range requirementLines(i) {
+				fmt.Fprintf(out, "    %s\n", line)
+			}
+		}
+	}
 }
 
 // An errWriter keeps the first error.

@@ -19,142 +19,224 @@ type Arg struct {
 	HasValue    bool
 }
 
-// Docker are the settings with the key "docker" (ZenML's DockerSettings), as a
-// run configuration has them. Absent keys have ZenML's defaults.
+// Docker are the settings with the key "docker" (ZenML's DockerSettings), of a
+// pipeline or of one of its steps. Absent keys have ZenML's defaults.
 type Docker struct {
-	ParentImage      string
+	ParentImage string
+	ImageTag    string
+	Repository  string // target_repository
+
+	Dockerfile  string // of the user's own; relative to where the user is
+	ContextRoot string // build_context_root
+	ParentBuild BuildConfig
+	Build       BuildConfig
+	Skip        bool // skip_build
+	NoReuse     bool // prevent_build_reuse
+
 	Requirements     []string // a list of them
 	RequirementsFile string   // or the path of a file with them
+	Pyproject        string   // pyproject_path
+	PyprojectCommand []string
 	Integrations     []string
-	StackPackages    bool   // install_stack_requirements
-	Replicate        string // a shell command that prints requirements; empty runs none
-	ReplicateDefault bool   // it is ZenML's own "pip freeze"
+	StackPackages    bool // install_stack_requirements
+	ServerPackages   bool // install_deployment_requirements
+	Detect           bool // the opposite of disable_automatic_requirements_detection
+	Replicate        string
+	ReplicateDefault bool // Replicate is ZenML's own "pip freeze"
 	Apt              []string
-	Environment      []Var
-	Runtime          []Var
-	User             string
-	Installer        string // empty is that of the version
-	InstallerArgs    []Arg
-	ProjectCommand   string // local_project_install_command
-	Dockerignore     string
-	Include          bool // allow_including_files_in_images
-	ImageTag         string
-	Repository       string // target_repository
 
-	lines map[string]int // where keys stand
-	file  string
+	Environment []Var // names upper-cased, values as Python's str() makes them
+	Runtime     []Var
+	User        string
+
+	Installer      string // empty is that of the version
+	InstallerArgs  []Arg
+	CacheMount     string
+	ProjectCommand string // local_project_install_command
+
+	Include            bool // allow_including_files_in_images
+	DownloadRepository bool // allow_download_from_code_repository
+	DownloadStore      bool // allow_download_from_artifact_store
+
+	// Warnings are about the settings themselves, and say where they stand.
+	Warnings []string
+
+	settings settings
+	lines    map[string]int // where keys stand
+	values   map[string]any // what Python would have of what is kept as text here
+}
+
+// A BuildConfig says how an image is built.
+type BuildConfig struct {
+	Dockerignore string
+	Options      []NamedValue // in ZenML's order, without nulls
+	given        bool
+	hasOptions   bool
+}
+
+// Defaults are the settings of who says nothing.
+func Defaults() Docker {
+	return Docker{
+		StackPackages: true, ServerPackages: true, Include: true, DownloadRepository: true, DownloadStore: true,
+		lines: map[string]int{}, values: map[string]any{}, settings: settings{path: "settings.docker"},
+	}
+}
+
+// Dockerignore is the ignore file for the image, with the key that names it.
+func (d Docker) Dockerignore() (file, key string) {
+	if d.Build.Dockerignore != "" {
+		return d.Build.Dockerignore, "build_config.dockerignore"
+	}
+	if s, ok := d.values["dockerignore"].(string); ok {
+		return s, "dockerignore"
+	}
+	return "", ""
 }
 
 // Line returns where a key stands, as the beginning of an error.
-func (d Docker) Line(key string) *Error { return &Error{File: d.file, Line: d.lines[key]} }
+func (d Docker) Line(key string) *Error { return &Error{File: d.settings.file, Line: d.lines[key]} }
 
 // Errorf is an error about a key.
 func (d Docker) Errorf(key, advice, format string, args ...any) *Error {
 	e := d.Line(key)
-	e.Msg, e.Advice = fmt.Sprintf(format, args...), advice
+	e.Msg, e.Advice = d.Path(key)+": "+fmt.Sprintf(format, args...), advice
 	return e
 }
+
+// Warnf is a warning about a key.
+func (d Docker) Warnf(key, format string, args ...any) string {
+	return d.Errorf(key, "", format, args...).Error()
+}
+
+// Path is what a key is called in a run configuration.
+func (d Docker) Path(key string) string { return d.settings.path + "." + key }
 
 // Has says whether a key was given.
 func (d Docker) Has(key string) bool { return d.lines[key] != 0 }
 
-// settingsKey reads one key.
+// settingsKey reads the value of one key, which is not null.
 type settingsKey func(r *dockerReader, n *yaml.Node, key string) error
 
 // dockerReader fills a Docker.
 type dockerReader struct {
-	document
+	settings
 	d *Docker
 }
 
-// dockerKeys are the keys that are carried out.
+// dockerKeys are all the keys.
 func dockerKeys() map[string]settingsKey {
 	return map[string]settingsKey{
-		"parent_image":                        text(func(d *Docker) *string { return &d.ParentImage }),
-		"image_tag":                           text(func(d *Docker) *string { return &d.ImageTag }),
-		"target_repository":                   text(func(d *Docker) *string { return &d.Repository }),
-		"user":                                text(func(d *Docker) *string { return &d.User }),
-		"local_project_install_command":       text(func(d *Docker) *string { return &d.ProjectCommand }),
-		"dockerignore":                        text(func(d *Docker) *string { return &d.Dockerignore }),
-		"required_integrations":               texts(func(d *Docker) *[]string { return &d.Integrations }),
-		"apt_packages":                        texts(func(d *Docker) *[]string { return &d.Apt }),
-		"install_stack_requirements":          truth(func(d *Docker) *bool { return &d.StackPackages }),
-		"allow_including_files_in_images":     truth(func(d *Docker) *bool { return &d.Include }),
-		"allow_download_from_artifact_store":  truth(nil), // what is in the image need not be downloaded
-		"allow_download_from_code_repository": truth(nil),
-		"requirements":                        (*dockerReader).requirements,
-		"replicate_local_python_environment":  (*dockerReader).replicate,
-		"environment":                         vars(func(d *Docker) *[]Var { return &d.Environment }),
-		"runtime_environment":                 vars(func(d *Docker) *[]Var { return &d.Runtime }),
-		"python_package_installer":            (*dockerReader).installer,
-		"python_package_installer_args":       (*dockerReader).installerArgs,
-		"build_config":                        (*dockerReader).buildConfig,
-		"source_files":                        (*dockerReader).sourceFiles,
+		"parent_image":                             text(func(d *Docker) *string { return &d.ParentImage }),
+		"image_tag":                                text(func(d *Docker) *string { return &d.ImageTag }),
+		"target_repository":                        text(func(d *Docker) *string { return &d.Repository }),
+		"dockerfile":                               text(func(d *Docker) *string { return &d.Dockerfile }),
+		"build_context_root":                       text(func(d *Docker) *string { return &d.ContextRoot }),
+		"parent_image_build_config":                buildConfig(func(d *Docker) *BuildConfig { return &d.ParentBuild }),
+		"build_config":                             buildConfig(func(d *Docker) *BuildConfig { return &d.Build }),
+		"skip_build":                               truth(func(d *Docker) *bool { return &d.Skip }),
+		"prevent_build_reuse":                      truth(func(d *Docker) *bool { return &d.NoReuse }),
+		"requirements":                             (*dockerReader).requirements,
+		"pyproject_path":                           text(func(d *Docker) *string { return &d.Pyproject }),
+		"pyproject_export_command":                 texts(func(d *Docker) *[]string { return &d.PyprojectCommand }),
+		"required_integrations":                    texts(func(d *Docker) *[]string { return &d.Integrations }),
+		"install_stack_requirements":               truth(func(d *Docker) *bool { return &d.StackPackages }),
+		"install_deployment_requirements":          truth(func(d *Docker) *bool { return &d.ServerPackages }),
+		"disable_automatic_requirements_detection": (*dockerReader).detection,
+		"replicate_local_python_environment":       (*dockerReader).replicate,
+		"apt_packages":                             texts(func(d *Docker) *[]string { return &d.Apt }),
+		"environment":                              vars(func(d *Docker) *[]Var { return &d.Environment }),
+		"runtime_environment":                      vars(func(d *Docker) *[]Var { return &d.Runtime }),
+		"user":                                     text(func(d *Docker) *string { return &d.User }),
+		"python_package_installer":                 (*dockerReader).installer,
+		"python_package_installer_args":            (*dockerReader).installerArgs,
+		"python_package_installer_cache_mount":     text(func(d *Docker) *string { return &d.CacheMount }),
+		"local_project_install_command":            text(func(d *Docker) *string { return &d.ProjectCommand }),
+		"allow_including_files_in_images":          truth(func(d *Docker) *bool { return &d.Include }),
+		"allow_download_from_code_repository":      truth(func(d *Docker) *bool { return &d.DownloadRepository }),
+		"allow_download_from_artifact_store":       truth(func(d *Docker) *bool { return &d.DownloadStore }),
+		"source_files":                             (*dockerReader).sourceFiles,
+		"dockerignore":                             (*dockerReader).old,
+		"build_options":                            (*dockerReader).old,
+		"copy_files":                               (*dockerReader).old,
+		"copy_global_config":                       (*dockerReader).old,
+		"required_hub_plugins":                     (*dockerReader).old,
 	}
-}
-
-// later are keys that exist and are not carried out yet: they are refused, so
-// that none is ignored in silence.
-var later = []string{ //nolint:gochecknoglobals // a constant table
-	"dockerfile", "build_context_root", "parent_image_build_config", "build_options", "skip_build", "prevent_build_reuse",
-	"disable_automatic_requirements_detection", "pyproject_path", "pyproject_export_command", "install_deployment_requirements",
-	"python_package_installer_cache_mount", "copy_files", "copy_global_config", "required_hub_plugins",
 }
 
 func text(to func(*Docker) *string) settingsKey {
 	return func(r *dockerReader, n *yaml.Node, key string) (err error) {
-		*to(r.d), err = r.text(n, key)
+		*to(r.d), err = r.text(n, r.name(key))
+		r.d.values[key] = *to(r.d)
 		return err
 	}
 }
 
 func texts(to func(*Docker) *[]string) settingsKey {
 	return func(r *dockerReader, n *yaml.Node, key string) (err error) {
-		*to(r.d), err = r.texts(n, key)
+		*to(r.d), err = r.texts(n, r.name(key))
+		r.d.values[key] = *to(r.d)
 		return err
 	}
 }
 
 func truth(to func(*Docker) *bool) settingsKey {
-	return func(r *dockerReader, n *yaml.Node, key string) error {
-		v, err := r.truth(n, key)
-		if err == nil && to != nil {
-			*to(r.d) = v
-		}
+	return func(r *dockerReader, n *yaml.Node, key string) (err error) {
+		*to(r.d), err = r.truth(n, r.name(key))
+		r.d.values[key] = *to(r.d)
 		return err
 	}
 }
+
+// name is the full path of a key.
+func (r *dockerReader) name(key string) string { return r.path + "." + key }
 
 // vars reads a mapping of variables. Names are upper-cased and values are what
 // Python's str() makes of them, as ZenML writes them into its Dockerfile.
 func vars(to func(*Docker) *[]Var) settingsKey {
 	return func(r *dockerReader, n *yaml.Node, key string) error {
-		pairs, err := r.mapping(n, key)
-		for _, p := range pairs {
-			v := Var{strings.ToUpper(p.key.Value), pyStr(p.value)}
-			if v.Name == "" || strings.ContainsAny(v.Name, "= \t\n\x00") {
-				return r.errorf(p.key, "%s: %q is not the name of a variable", key, p.key.Value)
+		list, err := r.named(n, key)
+		for _, v := range list {
+			x := Var{strings.ToUpper(v.Name), v.Value.String()}
+			if x.Name == "" || strings.ContainsAny(x.Name, "= \t\n\x00") {
+				return r.errorf(n, "%s: %q is not the name of a variable", r.name(key), v.Name)
 			}
-			*to(r.d) = append(*to(r.d), v)
+			*to(r.d) = append(*to(r.d), x)
 		}
+		r.d.values[key] = plainMap(list)
 		return err
 	}
 }
 
+// named reads a mapping from strings to anything.
+func (r *dockerReader) named(n *yaml.Node, key string) ([]NamedValue, error) {
+	pairs, err := r.mapping(n, r.name(key))
+	var list []NamedValue
+	for _, p := range pairs {
+		if _, ok := scalar(p.key).(string); !ok {
+			return nil, r.wrongType(p.key, "a key of "+r.name(key), "a string")
+		}
+		list = append(list, NamedValue{p.key.Value, Value{p.value}})
+	}
+	return list, err
+}
+
 func (r *dockerReader) requirements(n *yaml.Node, key string) (err error) {
 	if n.Kind == yaml.SequenceNode {
-		r.d.Requirements, err = r.texts(n, key)
+		r.d.Requirements, err = r.texts(n, r.name(key))
+		r.d.values[key] = r.d.Requirements
 		return err
 	}
 	if s, ok := scalar(n).(string); ok && n.Kind == yaml.ScalarNode {
-		r.d.RequirementsFile = s
+		r.d.RequirementsFile, r.d.values[key] = s, s
 		return nil
 	}
-	if n.Tag == "!!null" {
-		return nil
-	}
-	e := r.wrongType(n, key, "a list of requirements or the path of a file")
-	return e
+	return r.wrongType(n, r.name(key), "a list of requirements or the path of a file")
+}
+
+func (r *dockerReader) detection(n *yaml.Node, key string) error {
+	off, err := r.truth(n, r.name(key))
+	r.d.Detect, r.d.values[key] = !off, off
+	return err
 }
 
 // exportCommands are ZenML's names for ways to list what is installed.
@@ -164,143 +246,248 @@ var exportCommands = map[string]string{ //nolint:gochecknoglobals // a constant 
 
 func (r *dockerReader) replicate(n *yaml.Node, key string) error {
 	if n.Kind == yaml.SequenceNode {
-		words, err := r.texts(n, key)
+		words, err := r.texts(n, r.name(key))
 		r.d.Replicate = strings.Join(words, " ")
+		r.d.values[key] = words
+		r.oldCommand(key)
 		return err
 	}
-	switch v := scalar(n).(type) {
-	case nil:
-		return nil
-	case bool:
-		if v {
-			r.d.Replicate, r.d.ReplicateDefault = exportCommands["pip_freeze"], true
-		}
-		return nil
-	case string:
-		if c, ok := exportCommands[v]; ok && n.Kind == yaml.ScalarNode {
-			r.d.Replicate, r.d.ReplicateDefault = c, v == "pip_freeze"
+	if s, ok := scalar(n).(string); ok {
+		if c, ok := exportCommands[s]; ok && n.Kind == yaml.ScalarNode {
+			r.d.Replicate, r.d.ReplicateDefault = c, s == "pip_freeze"
+			r.d.values[key] = s
+			r.oldCommand(key)
 			return nil
 		}
 	}
-	return r.wrongType(n, key, "true, false, a list of words of a command, or one of "+strings.Join(slices.Sorted(maps.Keys(exportCommands)), ", "))
+	on, err := r.truth(n, r.name(key))
+	if err != nil {
+		return r.wrongType(n, r.name(key),
+			"true, false, a list of words of a command, or one of "+strings.Join(slices.Sorted(maps.Keys(exportCommands)), ", "))
+	}
+	r.d.values[key] = on
+	if on {
+		r.d.Replicate, r.d.ReplicateDefault = exportCommands["pip_freeze"], true
+	}
+	return nil
+}
+
+func (r *dockerReader) oldCommand(key string) {
+	r.warnf(key, "commands are deprecated: true replicates the environment, pyproject_path exports a pyproject.toml")
+}
+
+func (r *dockerReader) warnf(key, format string, args ...any) {
+	r.d.Warnings = append(r.d.Warnings, r.d.Warnf(key, format, args...))
 }
 
 func (r *dockerReader) installer(n *yaml.Node, key string) error {
-	s, err := r.text(n, key)
-	if err != nil || s == "" {
-		return err
+	if s, ok := scalar(n).(string); ok && n.Kind == yaml.ScalarNode && (s == Pip || s == UV) {
+		r.d.Installer, r.d.values[key] = s, s
+		return nil
 	}
-	if s != Pip && s != UV {
-		return r.wrongType(n, key, `"pip" or "uv"`)
-	}
-	r.d.Installer = s
-	return nil
+	return r.wrongType(n, r.name(key), `"pip" or "uv"`)
 }
 
 func (r *dockerReader) installerArgs(n *yaml.Node, key string) error {
-	pairs, err := r.mapping(n, key)
-	for _, p := range pairs {
-		a := Arg{Name: p.key.Value}
-		if scalar(p.value) != nil || p.value.Kind != yaml.ScalarNode {
-			a.Value, a.HasValue = pyStr(p.value), true
+	list, err := r.named(n, key)
+	for _, v := range list {
+		a := Arg{Name: v.Name}
+		if !v.Value.IsNull() {
+			a.Value, a.HasValue = v.Value.String(), true
 		}
 		r.d.InstallerArgs = append(r.d.InstallerArgs, a)
 	}
+	r.d.values[key] = plainMap(list)
 	return err
 }
 
-func (r *dockerReader) buildConfig(n *yaml.Node, key string) error {
-	pairs, err := r.mapping(n, key)
-	for _, p := range pairs {
-		switch p.key.Value {
-		case "dockerignore":
-			if r.d.Dockerignore, err = r.text(p.value, "build_config.dockerignore"); err != nil {
-				return err
+// buildOptions are the options that ZenML knows, in its order; it takes others
+// as they are.
+var buildOptions = []string{"pull", "rm", "no_cache", "shm_size", "labels", "build_args", "cache_from"} //nolint:gochecknoglobals // a constant table
+
+func buildConfig(to func(*Docker) *BuildConfig) settingsKey {
+	return func(r *dockerReader, n *yaml.Node, key string) error {
+		c := to(r.d)
+		c.given = true
+		pairs, err := r.mapping(n, r.name(key))
+		for _, p := range pairs {
+			switch name := key + "." + p.key.Value; p.key.Value {
+			case "dockerignore":
+				if c.Dockerignore, err = r.text(p.value, r.name(name)); err != nil {
+					return err
+				}
+				r.d.lines[name] = p.key.Line
+			case "build_options":
+				if isNull(p.value) {
+					continue
+				}
+				c.hasOptions = true
+				r.d.lines[name] = p.key.Line
+				if err := r.options(c, p.value, name); err != nil {
+					return err
+				}
+			default:
+				r.unknown(p.key, key+".", []string{"dockerignore", "build_options"})
 			}
-			r.d.lines["dockerignore"] = p.key.Line
-		case "build_options":
-			if p.value.Tag != "!!null" && len(p.value.Content) > 0 {
-				return r.notYet(p.key, "build_config.build_options")
-			}
-		default:
-			return r.unknown(p.key, "build_config.", []string{"dockerignore", "build_options"})
 		}
+		return err
 	}
-	return err
 }
 
-// sourceFiles reads the key that the allow_* keys took the place of.
-func (r *dockerReader) sourceFiles(n *yaml.Node, key string) error {
-	s, err := r.text(n, key)
+// options reads build options.
+func (r *dockerReader) options(c *BuildConfig, n *yaml.Node, key string) error {
+	list, err := r.named(n, key)
 	if err != nil {
 		return err
 	}
-	switch s {
-	case "":
-	case "download", "ignore":
-		r.d.Include = false
-	case "include", "download_or_include":
-		r.d.Include = true
-	default:
-		return r.wrongType(n, key, "one of download, include, download_or_include, ignore")
+	at := func(o NamedValue) int {
+		if i := slices.Index(buildOptions, o.Name); i >= 0 {
+			return i
+		}
+		return len(buildOptions)
 	}
+	for i, o := range list {
+		if list[i].Value, err = r.option(o, key+"."+o.Name); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(list, func(a, b NamedValue) int { return at(a) - at(b) })
+	c.Options = list
 	return nil
 }
 
-func (r *dockerReader) notYet(key *yaml.Node, name string) error {
-	e := r.errorf(key, "settings.docker: the key %s is not supported yet", name)
-	e.Advice = "leave it out; kanso does not ignore a setting in silence"
-	return e
+// option checks an option that has a type.
+func (r *dockerReader) option(o NamedValue, key string) (Value, error) {
+	n, name := deref(o.Value.node), r.name(key)
+	if isNull(n) {
+		return o.Value, nil
+	}
+	var err error
+	switch o.Name {
+	case "pull", "rm", "no_cache":
+		var b bool
+		if b, err = r.truth(n, name); err == nil {
+			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(b), Line: n.Line}}, nil
+		}
+	case "shm_size":
+		if _, ok := scalar(n).(int64); !ok {
+			err = r.wrongType(n, name, "a number of bytes")
+		}
+	case "labels", "build_args":
+		_, err = r.named(n, key)
+	case "cache_from":
+		_, err = r.texts(n, name)
+	}
+	return o.Value, err
 }
 
-func (r *dockerReader) unknown(key *yaml.Node, prefix string, known []string) error {
-	e := r.errorf(key, "settings.docker: unknown key %s%s", prefix, key.Value)
+// sourceFiles reads the key that the allow_* keys took the place of; what it
+// meant stands in those by now.
+func (r *dockerReader) sourceFiles(n *yaml.Node, key string) error {
+	s, err := r.text(n, r.name(key))
+	if err != nil {
+		return err
+	}
+	r.d.values[key] = s
+	if !slices.Contains([]string{"download", "include", "download_or_include", "ignore"}, s) && !r.d.Has(migrateKeys[0]) {
+		return r.wrongType(n, r.name(key), "one of download, include, download_or_include, ignore")
+	}
+	r.warnf(key, "deprecated: %s took its place, and win over it", strings.Join(migrateKeys, ", "))
+	return nil
+}
+
+// old reads a key that ZenML deprecates. Only dockerignore still says
+// something.
+func (r *dockerReader) old(n *yaml.Node, key string) (err error) {
+	switch key {
+	case "dockerignore":
+		r.d.values[key], err = r.text(n, r.name(key))
+	case "build_options":
+		var list []NamedValue
+		list, err = r.named(n, key)
+		r.d.values[key] = plainMap(list)
+	case "required_hub_plugins":
+		r.d.values[key], err = r.texts(n, r.name(key))
+	default:
+		r.d.values[key], err = r.truth(n, r.name(key))
+	}
+	if key == "dockerignore" {
+		r.warnf(key, "deprecated: build_config.dockerignore took its place")
+	} else {
+		r.warnf(key, "deprecated, and without effect")
+	}
+	return err
+}
+
+// unknown notes a key that ZenML does not know.
+func (r *dockerReader) unknown(key *yaml.Node, prefix string, known []string) {
+	d := r.d
+	d.lines[prefix+key.Value] = key.Line
 	if n := nearest(key.Value, known); n != "" {
-		e.Advice = fmt.Sprintf("did you mean %s%s?", prefix, n)
+		r.warnf(prefix+key.Value, "unknown key, ignored (did you mean %s?)", n)
+		return
+	}
+	r.warnf(prefix+key.Value, "unknown key, ignored")
+}
+
+// read reads settings that are migrated and merged. Before 0.82 an unknown key
+// is an error.
+func (s settings) read(f Facts) (Docker, error) {
+	d := Defaults()
+	d.settings = s
+	r := &dockerReader{s, &d}
+	pairs, err := s.mapping(s.node, s.path)
+	if err != nil {
+		return d, err
+	}
+	keys := dockerKeys()
+	for _, p := range pairs {
+		d.lines[p.key.Value] = max(p.key.Line, d.lines[p.key.Value])
+	}
+	for _, p := range pairs {
+		key := p.key.Value
+		read, ok := keys[key]
+		since, later := keysSince[key]
+		switch {
+		case !ok, later && f.AtLeast("0.20.0") && !f.AtLeast(since): // before, settings were Python's alone
+			if !f.IgnoresUnknownKeys {
+				return d, r.refused(p.key, since, slices.Collect(maps.Keys(keys)))
+			}
+			r.unknown(p.key, "", slices.Collect(maps.Keys(keys)))
+			delete(d.lines, key)
+		case isNull(p.value):
+		default:
+			if err := read(r, p.value, key); err != nil {
+				return d, err
+			}
+		}
+	}
+	return d, d.check()
+}
+
+// refused is the error for a key that the version does not know.
+func (r *dockerReader) refused(key *yaml.Node, since string, known []string) error {
+	e := r.errorf(key, "%s: unknown key %s", r.path, key.Value)
+	if since != "" {
+		e.Msg = fmt.Sprintf("%s: the key %s exists from ZenML %s on", r.path, key.Value, since)
+	} else if n := nearest(key.Value, known); n != "" {
+		e.Advice = fmt.Sprintf("did you mean %s?", n)
 	} else {
 		e.Advice = "the keys are those of ZenML's DockerSettings"
 	}
 	return e
 }
 
-// readDocker reads the settings with the key "docker".
-func readDocker(doc document, n *yaml.Node) (Docker, error) {
-	d := Docker{StackPackages: true, Include: true, lines: map[string]int{}, file: doc.file}
-	r := &dockerReader{doc, &d}
-	pairs, err := doc.mapping(n, "settings.docker")
-	if err != nil {
-		return d, err
-	}
-	keys := dockerKeys()
-	for _, p := range pairs {
-		key := p.key.Value
-		read, ok := keys[key]
-		switch {
-		case ok:
-			d.lines[key] = p.key.Line
-			if p.value.Tag == "!!null" && p.value.Kind == yaml.ScalarNode {
-				continue
-			}
-			if err := read(r, p.value, key); err != nil {
-				return d, err
-			}
-		case slices.Contains(later, key):
-			return d, r.notYet(p.key, key)
-		default:
-			return d, r.unknown(p.key, "", append(slices.Collect(maps.Keys(keys)), later...))
-		}
-	}
-	return d, d.check()
-}
-
 // check refuses what ZenML refuses.
 func (d Docker) check() error {
 	if d.ProjectCommand != "" && !d.Include {
-		return d.Errorf("local_project_install_command", "leave one of the two out",
-			"local_project_install_command needs allow_including_files_in_images")
+		return d.Errorf("local_project_install_command", "leave one of the two out", "needs allow_including_files_in_images")
+	}
+	if d.Skip && d.ParentImage == "" {
+		return d.Errorf("skip_build", "parent_image is the image that is used then", "needs a parent_image")
 	}
 	if strings.ContainsAny(d.Repository, " \t\n") {
-		return d.Errorf("target_repository", "", "target_repository %q is not a name", d.Repository)
+		return d.Errorf("target_repository", "", "%q is not a name", d.Repository)
 	}
 	return nil
 }

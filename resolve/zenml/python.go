@@ -14,11 +14,16 @@ var (
 	pyTrue  = regexp.MustCompile(`^(yes|Yes|YES|true|True|TRUE|on|On|ON)$`)
 	pyFalse = regexp.MustCompile(`^(no|No|NO|false|False|FALSE|off|Off|OFF)$`)
 	pyInt   = regexp.MustCompile(`^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$`)
+	pySixty = regexp.MustCompile(`^[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+$`)
+	pyTime  = regexp.MustCompile(`^\d{4}-\d\d-\d\d$|^\d{4}-\d\d?-\d\d?([Tt]|[ \t]+)\d\d?:\d\d:\d\d(\.\d*)?([ \t]*(Z|[-+]\d\d?(:\d\d)?))?$`)
 	pyFloat = regexp.MustCompile(`^([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 )
 
-// scalar is the value of a scalar as Python has it: nil, bool, int64, float64
-// or string.
+// A pyDate is a date, or a time, as it is written.
+type pyDate string
+
+// scalar is the value of a scalar as Python has it: nil, bool, int64, float64,
+// pyDate or string.
 func scalar(n *yaml.Node) any {
 	if n.Kind != yaml.ScalarNode || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return n.Value
@@ -38,6 +43,10 @@ func scalar(n *yaml.Node) any {
 		if i, err := strconv.ParseInt(pyDigits(s), 0, 64); err == nil {
 			return i
 		}
+	case pySixty.MatchString(s):
+		return sixty(s)
+	case pyTime.MatchString(s):
+		return pyDate(s)
 	case pyFloat.MatchString(s):
 		if f, err := strconv.ParseFloat(strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(s), "_", ""), ".inf", "inf"), 64); err == nil {
 			return f
@@ -48,6 +57,22 @@ func scalar(n *yaml.Node) any {
 		}
 	}
 	return s
+}
+
+// sixty is a number to the base of 60, as YAML 1.1 has them: 1:30 is 90.
+func sixty(s string) int64 {
+	var n int64
+	for part := range strings.SplitSeq(strings.TrimLeft(pyDigits(s), "+-"), ":") {
+		digit, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return 0 // no digits, which does not match
+		}
+		n = 60*n + digit
+	}
+	if s[0] == '-' {
+		return -n
+	}
+	return n
 }
 
 // pyDigits is a number of PyYAML's as one of Go's.
@@ -93,6 +118,8 @@ func pyRepr(n *yaml.Node) string {
 		return strconv.FormatInt(v, 10)
 	case float64:
 		return pyFloatRepr(v)
+	case pyDate:
+		return string(v)
 	case string:
 		return pyQuote(v)
 	}

@@ -10,9 +10,36 @@ import (
 
 // A RunConfig is what a run configuration says of images.
 type RunConfig struct {
+	// Docker are the pipeline's settings.
 	Docker Docker
+	// Named are the steps that the file names, in its order.
+	Named []Step
 	// Warnings tell of what is in the file and has no effect.
 	Warnings []string
+}
+
+// A Step is what must be known of one.
+type Step struct {
+	Name string
+	// Docker are the pipeline's settings with the step's own on them.
+	Docker Docker
+	// Operator is the name of the step operator that runs it; AnyOperator says
+	// that it is all that the stack has.
+	Operator    string
+	AnyOperator bool
+	// Seldon says that the step deploys a model with Seldon, in its image.
+	Seldon bool
+}
+
+// Step returns a step by name; one that the file does not name has the
+// pipeline's settings.
+func (c RunConfig) Step(name string) Step {
+	for _, s := range c.Named {
+		if s.Name == name {
+			return s
+		}
+	}
+	return Step{Name: name, Docker: c.Docker}
 }
 
 // runKeys are the top-level keys of run configurations.
@@ -23,37 +50,32 @@ var runKeys = []string{ //nolint:gochecknoglobals // a constant table
 	"cache_policy", "execution_mode",
 }
 
-// NoRunConfig is what holds where there is no run configuration.
-func NoRunConfig() RunConfig {
-	return RunConfig{Docker: Docker{StackPackages: true, Include: true, lines: map[string]int{}}}
-}
-
-// ReadRunConfig reads a run configuration. file is its name in errors, each of
-// which is an [*Error]; env has the values of ${NAME} in it. An empty file says
-// nothing.
-func ReadRunConfig(file string, data []byte, env map[string]string) (RunConfig, error) {
+// ReadRunConfig reads a run configuration for a version of ZenML. file is its
+// name in errors, each of which is an [*Error]; env has the values of ${NAME}
+// in it. An empty file says nothing.
+func ReadRunConfig(file string, data []byte, env map[string]string, f Facts) (RunConfig, error) {
 	doc, err := parse(file, data)
 	if err != nil || doc.root == nil {
-		return NoRunConfig(), err
+		return RunConfig{Docker: Defaults()}, err
 	}
 	if err := doc.substitute(doc.root, env); err != nil {
 		return RunConfig{}, err
 	}
-	c := NoRunConfig()
+	c := RunConfig{Docker: Defaults()}
 	pairs, err := doc.mapping(doc.root, "the run configuration")
 	if err != nil {
 		return RunConfig{}, err
 	}
+	pipeline := settings{document: doc, path: "settings.docker"}
+	var steps *yaml.Node
 	for _, p := range pairs {
 		switch key := p.key.Value; {
 		case key == "settings":
-			if c.Docker, err = doc.settings(p.value); err != nil {
+			if pipeline, err = doc.docker(p.value, key); err != nil {
 				return RunConfig{}, err
 			}
 		case key == "steps":
-			if err := doc.steps(p.value); err != nil {
-				return RunConfig{}, err
-			}
+			steps = p.value
 		case key == "build":
 			c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: build is ignored: an image is built", file, p.key.Line))
 		case !slices.Contains(runKeys, key):
@@ -64,52 +86,116 @@ func ReadRunConfig(file string, data []byte, env map[string]string) (RunConfig, 
 			return RunConfig{}, e
 		}
 	}
-	return c, nil
+	if c.Docker, err = pipeline.read(f); err != nil {
+		return RunConfig{}, err
+	}
+	c.Warnings = append(c.Warnings, c.Docker.Warnings...)
+	return c, c.readSteps(doc, steps, pipeline, f)
 }
 
-// settings reads the part of settings that is about images.
-func (d document) settings(n *yaml.Node) (Docker, error) {
-	pairs, err := d.mapping(n, "settings")
-	if err != nil {
-		return Docker{}, err
-	}
-	for _, p := range pairs {
-		if p.key.Value == "docker" {
-			return readDocker(d, p.value)
-		}
-	}
-	return NoRunConfig().Docker, nil
-}
-
-// steps refuses settings of single steps, which would need images of their own.
-func (d document) steps(n *yaml.Node) error {
-	steps, err := d.mapping(n, "steps")
+// readSteps reads what a run configuration says of single steps.
+func (c *RunConfig) readSteps(doc document, n *yaml.Node, pipeline settings, f Facts) error {
+	steps, err := doc.mapping(n, "steps")
 	if err != nil {
 		return err
 	}
 	for _, s := range steps {
-		keys, err := d.mapping(s.value, "steps."+s.key.Value)
+		step, err := c.readStep(doc, s, pipeline, f)
 		if err != nil {
 			return err
 		}
-		for _, k := range keys {
-			if k.key.Value != "settings" {
-				continue
-			}
-			settings, err := d.mapping(k.value, "steps."+s.key.Value+".settings")
-			if err != nil {
-				return err
-			}
-			for _, p := range settings {
-				if p.key.Value == "docker" {
-					e := d.errorf(p.key, "steps.%s.settings.docker is not supported yet", s.key.Value)
-					e.Advice = "move the settings to the pipeline; kanso does not ignore a setting in silence"
-					return e
-				}
-			}
-		}
+		c.Named = append(c.Named, step)
 	}
 	return nil
+}
+
+func (c *RunConfig) readStep(doc document, s pair, pipeline settings, f Facts) (Step, error) {
+	step := Step{Name: s.key.Value, Docker: c.Docker}
+	path := "steps." + step.Name
+	keys, err := doc.mapping(s.value, path)
+	if err != nil {
+		return step, err
+	}
+	for _, k := range keys {
+		switch k.key.Value {
+		case "settings":
+			err = c.stepSettings(&step, doc, k, path, pipeline, f)
+		case "step_operator":
+			err = step.operator(doc, k.value, path+".step_operator")
+		case "extra":
+			err = step.extra(doc, k.value, path+".extra")
+		}
+		if err != nil {
+			return step, err
+		}
+	}
+	return step, nil
+}
+
+// stepSettings reads a step's own settings, alone as ZenML does, and on those
+// of the pipeline.
+func (c *RunConfig) stepSettings(step *Step, doc document, k pair, path string, pipeline settings, f Facts) error {
+	own, err := doc.docker(k.value, path+".settings")
+	if err != nil {
+		return err
+	}
+	if own.node = withoutNulls(own.node); own.node == nil || len(own.node.Content) == 0 {
+		return nil
+	}
+	if !f.StepSettings {
+		return doc.errorf(k.key, "%s: settings of single steps exist from ZenML 0.34 on", own.path)
+	}
+	alone, err := own.read(f)
+	if err != nil {
+		return err
+	}
+	c.Warnings = append(c.Warnings, alone.Warnings...)
+	step.Docker, err = own.under(pipeline).read(f)
+	return err
+}
+
+// operator reads which step operator runs the step.
+func (s *Step) operator(doc document, n *yaml.Node, what string) (err error) {
+	if name, ok := scalar(n).(string); ok && n.Kind == yaml.ScalarNode {
+		s.Operator = name
+		return nil
+	}
+	if isNull(n) {
+		return nil
+	}
+	if s.AnyOperator, err = doc.truth(n, what); err != nil {
+		return doc.wrongType(n, what, "the name of a step operator, true or false")
+	}
+	return nil
+}
+
+// extra reads what marks a step that deploys with Seldon.
+func (s *Step) extra(doc document, n *yaml.Node, what string) error {
+	pairs, err := doc.mapping(n, what)
+	for _, p := range pairs {
+		if v, ok := scalar(p.value).(bool); ok && p.key.Value == "seldon_custom_deployment" {
+			s.Seldon = v
+		}
+	}
+	return err
+}
+
+// docker returns the settings with the key "docker", migrated.
+func (d document) docker(n *yaml.Node, path string) (settings, error) {
+	s := settings{document: d, path: path + ".docker"}
+	pairs, err := d.mapping(n, path)
+	if err != nil {
+		return s, err
+	}
+	for _, p := range pairs {
+		if p.key.Value != "docker" || isNull(p.value) {
+			continue
+		}
+		if s.node, err = d.flattened(p.value, s.path); err != nil {
+			return s, err
+		}
+	}
+	return s.migrated(), nil
 }
 
 // placeholder is what ZenML replaces by the client's environment.

@@ -207,3 +207,30 @@ func withoutUser(s string) string {
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
 }
+
+// Integrations are the names of the integrations that the components belong
+// to, each once, sorted.
+func (s Stack) Integrations(c Catalogue) []string {
+	var names []string
+	for _, component := range s.Components {
+		if name := c.flavors[component.Type+"/"+component.Flavor]; name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// ImageBuilder is the flavor of the image builder; "local" if there is none.
+func (s Stack) ImageBuilder() string {
+	if c, ok := s.first("image_builder"); ok {
+		return c.Flavor
+	}
+	return "local"
+}
+
+// HasImageBuilder says whether the stack has an image builder.
+func (s Stack) HasImageBuilder() bool {
+	_, ok := s.first("image_builder")
+	return ok
+}

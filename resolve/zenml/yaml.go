@@ -122,6 +122,8 @@ func describe(n *yaml.Node) string {
 		return "a boolean"
 	case int64, float64:
 		return "a number"
+	case pyDate:
+		return "a date"
 	}
 	return "a string"
 }
@@ -139,10 +141,24 @@ func (d document) text(n *yaml.Node, what string) (string, error) {
 	return "", d.wrongType(n, what, "a string")
 }
 
-// truth returns a boolean.
+// truth returns a boolean, or what pydantic takes for one.
 func (d document) truth(n *yaml.Node, what string) (bool, error) {
-	if b, ok := scalar(n).(bool); ok && n.Kind == yaml.ScalarNode {
-		return b, nil
+	if n.Kind == yaml.ScalarNode {
+		switch v := scalar(n).(type) {
+		case bool:
+			return v, nil
+		case int64:
+			if v == 0 || v == 1 {
+				return v == 1, nil
+			}
+		case string:
+			switch strings.ToLower(v) {
+			case "1", "on", "t", "true", "y", "yes":
+				return true, nil
+			case "0", "off", "f", "false", "n", "no":
+				return false, nil
+			}
+		}
 	}
 	return false, d.wrongType(n, what, "true or false")
 }
@@ -156,8 +172,13 @@ func (d document) texts(n *yaml.Node, what string) ([]string, error) {
 		return nil, d.wrongType(n, what, "a list")
 	}
 	var list []string
-	for _, item := range n.Content {
-		s, err := d.text(deref(item), "an item of "+what)
+	for i, item := range n.Content {
+		item = deref(item)
+		name := fmt.Sprintf("%s[%d]", what, i)
+		if isNull(item) {
+			return nil, d.wrongType(item, name, "a string")
+		}
+		s, err := d.text(item, name)
 		if err != nil {
 			return nil, err
 		}

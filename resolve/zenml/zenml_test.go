@@ -2,6 +2,7 @@ package zenml_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,26 +11,41 @@ import (
 	"github.com/kanso-build/kanso/resolve/zenml"
 )
 
+func newest(t *testing.T) zenml.Facts { return factsOf(t, zenml.Newest) }
+
+func factsOf(t *testing.T, version string) zenml.Facts {
+	t.Helper()
+	f, err := zenml.FactsOf(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func TestSettingsThatAreWrongAreNamedWithTheirLine(t *testing.T) {
 	for _, c := range []struct{ text, want, advice string }{
-		{"settings:\n  docker:\n    requirments: [a]\n", "run.yaml:3: settings.docker: unknown key requirments", "did you mean requirements?"},
-		{"settings:\n  docker:\n    apt_packages: git\n", "run.yaml:3: apt_packages must be a list, not a string", ""},
-		{"settings:\n  docker:\n    requirements: {a: 1}\n", "run.yaml:3: requirements must be a list of requirements or the path of a file, not a mapping", ""},
-		{"settings:\n  docker:\n    install_stack_requirements: maybe\n", "run.yaml:3: install_stack_requirements must be true or false, not a string", ""},
-		{"settings:\n  docker:\n    python_package_installer: conda\n", "run.yaml:3: python_package_installer must be \"pip\" or \"uv\", not a string", ""},
-		{"settings:\n  docker:\n    source_files: bogus\n", "run.yaml:3: source_files must be one of", ""},
-		{"settings:\n  docker:\n    dockerfile: Dockerfile\n", "run.yaml:3: settings.docker: the key dockerfile is not supported yet", "leave it out"},
-		{"settings:\n  docker:\n    build_config:\n      build_options: {platform: x}\n", "run.yaml:4: settings.docker: the key build_config.build_options is not", ""},
-		{"settings:\n  docker:\n    environment: {'a b': 1}\n", `run.yaml:3: environment: "a b" is not the name of a variable`, ""},
+		{"settings:\n  docker:\n    apt_packages: git\n", "run.yaml:3: settings.docker.apt_packages must be a list, not a string", ""},
+		{"settings:\n  docker:\n    requirements: {a: 1}\n", "run.yaml:3: settings.docker.requirements must be a list of requirements or the path of a file, not a mapping", ""},
+		{"settings:\n  docker:\n    install_stack_requirements: maybe\n", "run.yaml:3: settings.docker.install_stack_requirements must be true or false, not a string", ""},
+		{"settings:\n  docker:\n    python_package_installer: conda\n", "run.yaml:3: settings.docker.python_package_installer must be \"pip\" or \"uv\", not a string", ""},
+		{"settings:\n  docker:\n    source_files: bogus\n", "run.yaml:3: settings.docker.source_files must be one of", ""},
+		{"settings:\n  docker:\n    apt_packages: [git,\n      3]\n", "run.yaml:4: settings.docker.apt_packages[1] must be a string, not a number", "write"},
+		{"settings:\n  docker:\n    image_tag: 2024-01-31\n", "run.yaml:3: settings.docker.image_tag must be a string, not a date", "write"},
+		{"settings:\n  docker:\n    skip_build: true\n", "run.yaml:3: settings.docker.skip_build: needs a parent_image", "parent_image is"},
+		{"settings:\n  docker:\n    build_config:\n      build_options: {shm_size: big}\n", "run.yaml:4: settings.docker.build_config.build_options.shm_size must be a number", ""},
+		{"settings:\n  docker:\n    build_config:\n      build_options: {labels: [a]}\n", "run.yaml:4: settings.docker.build_config.build_options.labels must be a mapping", ""},
+		{"settings:\n  docker:\n    environment: {'a b': 1}\n", `run.yaml:3: settings.docker.environment: "a b" is not the name of a variable`, ""},
 		{"settings:\n  docker:\n    user: a\n    user: b\n", "run.yaml:4: settings.docker: the key user is there twice", ""},
-		{"settings:\n  docker:\n    local_project_install_command: pip install .\n    allow_including_files_in_images: false\n", "run.yaml:3: local_project_install_command needs", ""},
-		{"steps:\n  train:\n    settings:\n      docker: {user: a}\n", "run.yaml:4: steps.train.settings.docker is not supported yet", ""},
+		{"settings:\n  docker:\n    local_project_install_command: pip install .\n    allow_including_files_in_images: false\n", "run.yaml:3: settings.docker.local_project_install_command: needs", ""},
+		{"steps:\n  train:\n    settings:\n      docker: {user: [a]}\n", "run.yaml:4: steps.train.settings.docker.user must be a string, not a list", ""},
+		{"settings: {docker: {parent_image: a}}\nsteps:\n  train:\n    settings:\n      docker: {skip_build: on}\n", "run.yaml:5: steps.train.settings.docker.skip_build: needs a parent_image", ""},
+		{"steps:\n  train: {step_operator: [a]}\n", "run.yaml:2: steps.train.step_operator must be the name of a step operator", ""},
 		{"setings: {}\n", "run.yaml:1: unknown key setings", "did you mean settings?"},
 		{"settings:\n  docker:\n    user: ${NOBODY}\n", "run.yaml:3: the environment has no variable NOBODY", ""},
 		{"settings:\n  docker: [\n", "run.yaml:", ""},
 		{"settings: 3\n", "run.yaml:1: settings must be a mapping, not a number", ""},
 	} {
-		_, err := zenml.ReadRunConfig("run.yaml", []byte(c.text), nil)
+		_, err := zenml.ReadRunConfig("run.yaml", []byte(c.text), nil, newest(t))
 		var e *zenml.Error
 		if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.want) || !strings.HasPrefix(e.Hint(), c.advice) {
 			t.Errorf("%q: got %v, advice %q; want %q", c.text, err, e, c.want)
@@ -37,9 +53,62 @@ func TestSettingsThatAreWrongAreNamedWithTheirLine(t *testing.T) {
 	}
 }
 
+func TestUnknownKeysFollowTheVersion(t *testing.T) {
+	for _, c := range []struct{ version, key, want, advice string }{
+		{"0.81.0", "requirments", "run.yaml:3: settings.docker: unknown key requirments", "did you mean requirements?"},
+		{"0.81.0", "image_tag", "run.yaml:3: settings.docker: the key image_tag exists from ZenML 0.91.0 on", ""},
+		{"0.82.0", "requirments", "", ""},
+		{"0.12.0", "image_tag", "", ""},
+	} {
+		config, err := zenml.ReadRunConfig("run.yaml", []byte("settings:\n  docker:\n    "+c.key+": a\n"), nil, factsOf(t, c.version))
+		if c.want != "" {
+			var e *zenml.Error
+			if !errors.As(err, &e) || err.Error() != c.want || e.Hint() != c.advice {
+				t.Errorf("%s in %s: %v, advice %v", c.key, c.version, err, e)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s in %s: %v", c.key, c.version, err)
+		}
+		if want := "run.yaml:3: settings.docker.requirments: unknown key, ignored (did you mean requirements?)"; c.key == "requirments" &&
+			!slices.Contains(config.Warnings, want) {
+			t.Errorf("warnings: %q", config.Warnings)
+		}
+	}
+}
+
+func TestStepsInheritWhatTheyDoNotSay(t *testing.T) {
+	text := `settings:
+  docker:
+    user: a
+    environment: {A: 1, B: 2}
+    apt_packages: [git]
+steps:
+  same: {settings: {docker: {user: null, environment: {}}}}
+  other:
+    settings:
+      docker: {environment: {B: 3, C: 4}, apt_packages: [curl]}
+`
+	config, err := zenml.ReadRunConfig("run.yaml", []byte(text), nil, newest(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !config.Step("same").Docker.Equal(config.Docker) || !config.Step("unnamed").Docker.Equal(config.Docker) {
+		t.Error("a step that says nothing has other settings")
+	}
+	other := config.Step("other").Docker
+	if d := cmp.Diff([]zenml.Var{{Name: "A", Value: "1"}, {Name: "B", Value: "3"}, {Name: "C", Value: "4"}}, other.Environment); d != "" {
+		t.Error(d)
+	}
+	if other.User != "a" || !slices.Equal(other.Apt, []string{"curl"}) {
+		t.Errorf("user %q, apt %q", other.User, other.Apt)
+	}
+}
+
 func TestEmptyConfigurationsSayNothing(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "null\n", "settings: {}\n", "settings:\n  docker:\n", "steps: {train: {enable_cache: false}}\n"} {
-		c, err := zenml.ReadRunConfig("run.yaml", []byte(text), nil)
+		c, err := zenml.ReadRunConfig("run.yaml", []byte(text), nil, newest(t))
 		if err != nil || !c.Docker.StackPackages || !c.Docker.Include {
 			t.Errorf("%q: %+v, %v", text, c.Docker, err)
 		}
@@ -65,7 +134,7 @@ func TestValuesAreWhatPythonMakesOfThem(t *testing.T) {
       exp: 1e3
       var: pre-${NAME}
 `
-	c, err := zenml.ReadRunConfig("run.yaml", []byte(text), map[string]string{"NAME": "value"})
+	c, err := zenml.ReadRunConfig("run.yaml", []byte(text), map[string]string{"NAME": "value"}, newest(t))
 	if err != nil {
 		t.Fatal(err)
 	}

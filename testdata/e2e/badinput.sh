@@ -54,7 +54,7 @@ report() { # WHAT PROBLEM
 docker() { printf 'settings:\n  docker:\n    install_stack_requirements: false\n    allow_download_from_artifact_store: false\n    %s\n' "$@" >run.yaml; }
 
 docker 'requirments: [toolz]'
-refused "unknown settings key" "run.yaml:5|requirments|requirements|hint" --
+refused "unknown settings key (until 0.82)" "run.yaml:5|requirments|requirements|hint" -- --zenml-version 0.81.0
 docker 'apt_packages: {git: 1}'
 refused "wrong type" "run.yaml:5|apt_packages|hint" --
 docker 'requirements: missing.txt'

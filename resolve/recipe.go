@@ -1,0 +1,208 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/kanso-build/kanso/resolve/plan"
+	"github.com/kanso-build/kanso/resolve/zenml"
+)
+
+// A recipe is an image that is being decided.
+type recipe struct {
+	*resolution
+	image  zenml.Image
+	docker zenml.Docker
+	out    *Image
+
+	requirements []requirementFile
+	apt          []string
+	sources      FileSet
+}
+
+// makeImages decides which images there are, and what goes in each. Keys with
+// equal checksums share one (zenml.md §15).
+func (r *resolution) makeImages(ctx context.Context) error {
+	wanted := r.stack.Images(r.config.Docker, r.steps, r.o.Dynamic, r.facts)
+	if len(wanted) == 0 {
+		if r.o.Compat {
+			r.warnf("the stack %s runs its steps without an image: there is nothing to build", r.stack.Name)
+			return nil
+		}
+		r.warnf("the stack %s runs its steps without an image: this one is built since you ask for it", r.stack.Name)
+		wanted = zenml.Stack{}.Images(r.config.Docker, nil, true, r.facts)
+	}
+	if r.stack.ImageBuilder() == "local" && r.o.Compat && !r.stack.HasImageBuilder() && isSet(r.o.Env["ZENML_SKIP_IMAGE_BUILDER_DEFAULT"]) {
+		return &zenml.Error{File: r.o.Stack, Msg: "the stack has no image builder", Advice: "ZENML_SKIP_IMAGE_BUILDER_DEFAULT keeps ZenML from taking a local one"}
+	}
+	checksums := make([]string, len(wanted))
+	recipes := make([]*recipe, len(wanted))
+	for i, image := range wanted { // all, before any image is looked at more closely, as ZenML does
+		c := &recipe{resolution: r, image: image, docker: image.Docker, out: &Image{Key: image.MapKey(), StepEnv: map[string]string{}}}
+		var err error
+		if c.requirements, c.apt, err = c.packages(ctx); err != nil {
+			return err
+		}
+		if checksums[i], err = c.checksum(ctx); err != nil {
+			return err
+		}
+		recipes[i] = c
+	}
+	made, known := map[string]int{}, map[string]bool{}
+	for i, c := range recipes {
+		if known[c.out.Key] { // several components ask for the same
+			continue
+		}
+		known[c.out.Key] = true
+		at, ok := made[checksums[i]]
+		if !ok {
+			if err := c.make(ctx); err != nil {
+				return err
+			}
+			at = len(r.Images)
+			made[checksums[i]] = at
+			r.Images = append(r.Images, *c.out)
+		}
+		r.Keys = append(r.Keys, Key{Name: c.out.Key, Image: at, Checksum: checksums[i]})
+	}
+	r.Warnings = unique(r.Warnings)
+	return nil
+}
+
+// isSet is how ZenML reads variables that are true or false.
+func isSet(s string) bool {
+	return slices.Contains([]string{"1", "y", "yes", "true", "on"}, strings.ToLower(s))
+}
+
+// unique drops all but the first of equal texts.
+func unique(list []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(s string) bool {
+		again := seen[s]
+		seen[s] = true
+		return again
+	})
+}
+
+// checksum is ZenML's, of everything that its settings say of an image.
+func (r *recipe) checksum(ctx context.Context) (string, error) {
+	parts := []string{r.docker.JSON(), r.image.Entrypoint}
+	for _, f := range r.image.Files {
+		parts = append(parts, f, f)
+	}
+	for _, f := range r.requirements {
+		parts = append(parts, f.content)
+	}
+	if r.docker.Dockerfile != "" {
+		data, err := os.ReadFile(from(r.o.Dir, r.docker.Dockerfile))
+		if err != nil {
+			return "", r.docker.Errorf("dockerfile", "paths in settings are relative to the directory that kanso is started in",
+				"Dockerfile %s does not exist", r.docker.Dockerfile)
+		}
+		parts = append(parts, string(data))
+	}
+	registry, _ := r.stack.Registry()
+	if r.docker.ParentImage != "" && registry != "" && (!r.docker.Skip || !r.facts.AtLeast("0.96.4")) && r.o.ParentDigests {
+		digest := r.bases.Digest(ctx, r.docker.ParentImage)
+		if digest == "" {
+			r.Warnings = append(r.Warnings, r.docker.Warnf("parent_image",
+				"the digest of %s is not known: ZenML may take a build for this one that has another base", r.docker.ParentImage))
+		}
+		parts = append(parts, digest)
+	}
+	return zenml.Checksum(parts...), nil
+}
+
+// base is the base that the user names; empty is ZenML's own.
+func (r *recipe) base() string { return cmp.Or(r.o.Base, r.docker.ParentImage) }
+
+// includes says whether the sources are put in the image.
+func (r *recipe) includes() bool {
+	switch {
+	case r.docker.ProjectCommand != "":
+		return true
+	case r.o.Compat && r.facts.UploadsCode && r.docker.DownloadStore:
+		return false
+	}
+	return r.docker.Include
+}
+
+// needed says whether anything is to be added to the base (zenml.md §4).
+func (r *recipe) needed() bool {
+	d := r.docker
+	return len(d.Requirements) > 0 || d.RequirementsFile != "" || d.Pyproject != "" || len(d.Integrations) > 0 || d.Replicate != "" ||
+		d.StackPackages || d.ProjectCommand != "" || len(d.Apt) > 0 || len(d.Environment) > 0 || r.includes() ||
+		r.image.Entrypoint != "" || len(r.image.Files) > 0 || len(r.image.Server) > 0 ||
+		len(r.o.Requirements)+len(r.o.Integrations)+len(r.o.Apt) > 0
+}
+
+// make decides what goes in the image.
+func (r *recipe) make(ctx context.Context) (err error) {
+	registry, repository := r.repository(r.docker)
+	tag := r.tag(r.image)
+	if tag != "" {
+		r.out.Names = []string{registry + repository + ":" + tag}
+	}
+	base := cmp.Or(r.base(), r.facts.Base(minor(r.Python)))
+	r.out.ContainsCode = r.includes()
+	r.out.DownloadsCode = !r.out.ContainsCode && r.facts.UploadsCode && r.docker.DownloadStore && r.docker.ProjectCommand == ""
+	if r.docker.Skip {
+		r.out.Untouched = true
+		r.out.Plan = plan.Plan{Stages: []plan.Stage{{Base: base, Platform: r.o.Platform}}}
+		return nil
+	}
+	needed := r.needed()
+	if !needed && r.docker.Dockerfile == "" && r.base() == "" {
+		return r.docker.Errorf("install_stack_requirements", "name a parent_image, or let something be installed or copied",
+			"nothing would be added to ZenML's own image, and ZenML refuses to use it as it is")
+	}
+	if r.docker.Dockerfile != "" {
+		if base, err = r.ownDockerfile(ctx, base, registry, repository, tag, needed); err != nil {
+			return err
+		}
+	}
+	stage := plan.Stage{Base: base, Platform: r.platform()}
+	if needed {
+		if stage.Steps, err = r.add(ctx, stage); err != nil {
+			return err
+		}
+	}
+	r.out.Plan = plan.Plan{Stages: []plan.Stage{stage}}
+	return nil
+}
+
+// add decides what is added to the base.
+func (r *recipe) add(ctx context.Context, stage plan.Stage) ([]plan.Step, error) {
+	switch {
+	case r.out.ContainsCode:
+		var err error
+		if r.sources, err = r.files(ctx, r.docker); err != nil {
+			return nil, err
+		}
+	case !r.o.Compat:
+		r.warnf("the sources stay out: allow_including_files_in_images is false")
+	}
+	if r.image.Step == "" || r.Files.Root == "" {
+		r.Files = r.sources
+		r.Files.Root = r.Context
+	}
+	r.handOver(stage.Base)
+	var contents []string
+	for _, f := range r.requirements {
+		contents = append(contents, f.content)
+	}
+	r.out.Requirements = strings.Join(contents, "\n")
+	return r.planSteps(ctx, stage)
+}
+
+// platform is the one that is wanted: by the user, or by build options.
+func (r *recipe) platform() string {
+	if r.o.Platform != "" {
+		return r.o.Platform
+	}
+	platform, _ := r.docker.Build.Option("platform")
+	return platform
+}

@@ -1,0 +1,133 @@
+package zenml
+
+import (
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// WithPull is the build configuration as ZenML hands it to the image builder:
+// it decides itself whether the base is pulled, and keeps containers of steps
+// unless it is told otherwise (zenml.md §4).
+func (c BuildConfig) WithPull(pull bool) BuildConfig {
+	word := map[bool]string{true: "true", false: "false"}
+	boolean := func(b bool) Value { return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: word[b]}} }
+	list := []NamedValue{{"pull", boolean(pull)}}
+	if i := slices.IndexFunc(c.Options, func(o NamedValue) bool { return o.Name == "rm" && !o.Value.IsNull() }); i >= 0 {
+		list = append(list, c.Options[i])
+	} else {
+		list = append(list, NamedValue{"rm", boolean(false)})
+	}
+	for _, o := range c.Options {
+		if o.Name != "pull" && o.Name != "rm" {
+			list = append(list, o)
+		}
+	}
+	c.Options, c.given, c.hasOptions = list, true, true
+	return c
+}
+
+// Set returns the options that are not null.
+func (c BuildConfig) Set() map[string]any {
+	m := map[string]any{}
+	for _, o := range c.Options {
+		if !o.Value.IsNull() {
+			m[o.Name] = o.Value.plain()
+		}
+	}
+	return m
+}
+
+// CLI returns the options as docker build takes them (zenml.md §14).
+func (c BuildConfig) CLI() []string {
+	words := []string{}
+	for _, o := range c.Options {
+		flag := "--" + strings.ReplaceAll(o.Name, "_", "-")
+		known := slices.Contains(buildOptions, o.Name)
+		switch o.Name {
+		case "labels":
+			flag = "--label"
+		case "build_args":
+			flag = "--build-arg"
+		}
+		words = append(words, cliWords(flag, o.Value, known)...)
+	}
+	return words
+}
+
+func cliWords(flag string, v Value, known bool) []string {
+	if v.IsNull() {
+		if known {
+			return nil
+		}
+		return []string{flag}
+	}
+	var words []string
+	n := deref(v.node)
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			words = append(words, flag, pyStr(n.Content[i])+"="+pyStr(n.Content[i+1]))
+		}
+		return words
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			words = append(words, flag, pyStr(item))
+		}
+		return words
+	}
+	switch x := scalar(n).(type) {
+	case bool:
+		if x {
+			return []string{flag}
+		}
+		return nil
+	case int64:
+		if x == 0 && known {
+			return nil
+		}
+		if x == 1 && !known { // Python: 1 in (True, None)
+			return []string{flag}
+		}
+		if x == 0 { // Python: 0 is not False
+			return []string{flag, "0"}
+		}
+	}
+	return []string{flag, pyStr(n)}
+}
+
+// BuildArgs are the names of the build arguments, in the order of the file.
+func (c BuildConfig) BuildArgs() []string {
+	var names []string
+	for _, o := range c.Options {
+		if n := o.Value.node; o.Name == "build_args" && n != nil && n.Kind == yaml.MappingNode {
+			names = append(names, keysOf(n)...)
+		}
+	}
+	return names
+}
+
+// Option returns the text of an option that is not null.
+func (c BuildConfig) Option(name string) (string, bool) {
+	for _, o := range c.Options {
+		if o.Name == name && !o.Value.IsNull() {
+			return o.Value.String(), true
+		}
+	}
+	return "", false
+}
+
+// Labels are the labels of the options, in the order of the file.
+func (c BuildConfig) Labels() []NamedValue {
+	for _, o := range c.Options {
+		if n := o.Value.node; o.Name == "labels" && n != nil && n.Kind == yaml.MappingNode {
+			var list []NamedValue
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				list = append(list, NamedValue{n.Content[i].Value, Value{n.Content[i+1]}})
+			}
+			return list
+		}
+	}
+	return nil
+}
