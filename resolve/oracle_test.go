@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,7 +79,11 @@ func chmod(t *testing.T, file, mode, usual string) {
 	if mode == "" {
 		mode = usual
 	}
-	if err := exec.CommandContext(t.Context(), "chmod", mode, file).Run(); err != nil {
+	bits, err := strconv.ParseUint(mode, 8, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Chmod(file, uint32(bits)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -114,6 +120,11 @@ func materialise(t *testing.T, c oracle) (root, tools string) {
 		}
 		if f.Type == "file" || f.Type == "fifo" {
 			chmod(t, p, f.Mode, "0644")
+		}
+	}
+	for _, f := range c.Files {
+		for dir := filepath.Dir(f.Path); dir != "."; dir = filepath.Dir(dir) {
+			chmod(t, filepath.Join(root, dir), "0755", "") // whatever the umask is
 		}
 	}
 	for _, f := range slices.Backward(c.Files) {

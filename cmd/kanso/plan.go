@@ -18,6 +18,7 @@ func (a *app) planVerb() *cobra.Command {
 	var project projectFlags
 	var registry registryFlags
 	var asJSON bool
+	var dockerfile string
 	var cacheDir *string
 	c := &cobra.Command{
 		Use:   "plan [DIR]",
@@ -28,10 +29,17 @@ func (a *app) planVerb() *cobra.Command {
 	registry.add(c)
 	cacheDir = cacheFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	c.Flags().StringVar(&dockerfile, "dockerfile", "", "write what ZenML would have handed to Docker into `DIR`: its Dockerfiles, contexts and record (as with --compat zenml)")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if dockerfile != "" {
+			project.compat = "zenml"
+		}
 		r, err := a.resolve(c.Context(), project, registry, *cacheDir, args)
 		if err != nil {
 			return err
+		}
+		if dockerfile != "" {
+			return export(c.Context(), r, dockerfile)
 		}
 		if asJSON {
 			return planJSON(a.stdout, r)
