@@ -182,6 +182,7 @@ func (r *recipe) add(ctx context.Context, stage plan.Stage) ([]plan.Step, error)
 		if r.sources, err = r.files(ctx, r.docker); err != nil {
 			return nil, err
 		}
+		r.warnOfPython()
 	case !r.o.Compat:
 		r.warnf("the sources stay out: allow_including_files_in_images is false")
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	Env map[string]string
 	// Config and Stack are files: a run configuration and a stack export.
 	Config, Stack string
+	// Source is a pipeline in Python, FILE:NAME: the project's own ZenML says
+	// what its settings, steps and stack are.
+	Source string
 	// Pipeline is the pipeline's name; images are called after it.
 	Pipeline string
 	// Steps are the names of the pipeline's steps in call order; a name that
@@ -181,6 +184,8 @@ type resolution struct {
 	table  zenml.Catalogue
 	venv   venv
 
+	compiled *zenml.Compiled // nil if no Python was asked
+
 	fileSets map[string]FileSet
 	printed  map[string]printed // by command line
 }
@@ -189,7 +194,7 @@ type resolution struct {
 // [*zenml.Error], [*SecretError] or about files.
 func Resolve(ctx context.Context, o Options, bases Bases, host Host) (Result, error) {
 	r := &resolution{o: o, bases: bases, host: host, fileSets: map[string]FileSet{}, printed: map[string]printed{}}
-	for _, step := range []func(context.Context) error{r.readFiles, r.findVersions, r.readConfig, r.nameSteps, r.makeImages} {
+	for _, step := range []func(context.Context) error{r.readFiles, r.compile, r.findVersions, r.readConfig, r.nameSteps, r.makeImages} {
 		if err := step(ctx); err != nil {
 			return Result{}, err
 		}
@@ -225,7 +230,40 @@ func (r *resolution) readFiles(context.Context) (err error) {
 			return err
 		}
 	}
+	r.venv = findVenv(r.Context, r.o.Env)
 	return r.readClient()
+}
+
+// compile asks the project's own ZenML what it makes of the pipeline.
+func (r *resolution) compile(ctx context.Context) error {
+	if r.o.Source == "" {
+		return nil
+	}
+	file, name, ok := strings.Cut(r.o.Source, ":")
+	if !ok || file == "" || name == "" {
+		return fmt.Errorf("pipeline source %q: want FILE:NAME", r.o.Source)
+	}
+	config := r.o.Config
+	if config != "" {
+		var err error
+		if config, err = filepath.Abs(config); err != nil {
+			return fmt.Errorf("run configuration: %w", err)
+		}
+	}
+	out, err := r.host.Command(ctx, r.o.Dir, zenml.CompileCommand(r.venv.interpreter(), r.o.Source, r.Context, config))
+	if err != nil {
+		return fmt.Errorf("pipeline %s: %w", r.o.Source, err)
+	}
+	c, err := zenml.ReadCompiled(r.o.Source, out)
+	if err != nil {
+		return err
+	}
+	r.compiled = &c
+	r.o.Pipeline, r.o.Dynamic = cmp.Or(r.o.Pipeline, c.Pipeline), r.o.Dynamic || c.Dynamic
+	if r.o.Stack == "" && len(c.Stack) > 0 {
+		r.stack, err = zenml.ReadStack(r.o.Source, c.Stack)
+	}
+	return err
 }
 
 // readClient reads the configuration of ZenML's client, if there is one.
@@ -251,8 +289,10 @@ func (r *resolution) readClient() error {
 
 // findVersions decides which ZenML the image is for.
 func (r *resolution) findVersions(context.Context) (err error) {
-	r.venv = findVenv(r.Context, r.o.Env)
 	r.ZenML = cmp.Or(r.o.ZenML, r.venv.zenml, r.stack.Version)
+	if r.compiled != nil {
+		r.ZenML = cmp.Or(r.o.ZenML, r.compiled.ZenML)
+	}
 	if r.ZenML == "" {
 		r.ZenML = zenml.Newest
 		r.warnf("ZenML's version is not known: taking %s, the newest that is (--zenml-version names another)", r.ZenML)
@@ -267,7 +307,13 @@ func (r *resolution) findVersions(context.Context) (err error) {
 // readConfig reads the run configuration.
 func (r *resolution) readConfig(context.Context) error {
 	r.config = zenml.RunConfig{Docker: zenml.Defaults()}
-	if r.o.Config != "" {
+	switch {
+	case r.compiled != nil:
+		var err error
+		if r.config, err = r.compiled.RunConfig(r.facts); err != nil {
+			return err
+		}
+	case r.o.Config != "":
 		data, err := os.ReadFile(r.o.Config)
 		if err != nil {
 			return fmt.Errorf("run configuration: %w", err)
@@ -278,6 +324,9 @@ func (r *resolution) readConfig(context.Context) error {
 	}
 	r.Warnings = append(r.Warnings, r.config.Warnings...)
 	r.Python = cmp.Or(r.o.Python, r.venv.python)
+	if r.compiled != nil {
+		r.Python = cmp.Or(r.o.Python, r.compiled.Python)
+	}
 	if r.Python == "" && cmp.Or(r.o.Base, r.config.Docker.ParentImage) == "" && r.facts.PythonTags {
 		r.Python = defaultPython
 		r.warnf("Python's version is not known: taking %s (--python names another)", r.Python)
@@ -290,6 +339,10 @@ const others = ""
 
 // nameSteps decides which steps there are.
 func (r *resolution) nameSteps(context.Context) error {
+	if r.compiled != nil {
+		r.steps = r.config.Named
+		return nil
+	}
 	if len(r.o.Steps) == 0 {
 		r.steps = append(slices.Clone(r.config.Named), r.config.Step(others))
 		return nil

@@ -58,6 +58,19 @@ func readVenv(dir string) venv {
 	return v
 }
 
+// interpreter is the environment's Python, or the one that the PATH has.
+func (v venv) interpreter() string {
+	switch {
+	case v.dir == "" && runtime.GOOS == "windows":
+		return "python"
+	case v.dir == "":
+		return "python3"
+	case runtime.GOOS == "windows":
+		return filepath.Join(v.dir, "Scripts", "python.exe")
+	}
+	return filepath.Join(v.dir, "bin", "python")
+}
+
 // shell is how a command line of the host's is run.
 func shell(line string) []string {
 	if runtime.GOOS == "windows" {

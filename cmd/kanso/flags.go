@@ -28,6 +28,7 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&p.o.Config, "config", "", "run configuration `FILE`")
 	f.StringVar(&p.o.Stack, "stack", "", "stack, as `FILE` that zenml stack export wrote")
+	f.StringVar(&p.o.Source, "pipeline-source", "", "pipeline in Python, `FILE:NAME`: the project's own ZenML says what its settings and steps are")
 	f.StringVar(&p.o.Pipeline, "pipeline", "", "`NAME` of the pipeline")
 	f.StringArrayVar(&p.o.Steps, "step", nil, "`NAME` of a step, in call order (repeatable), else those that the run configuration names, and others")
 	f.BoolVar(&p.o.Dynamic, "dynamic", false, "the pipeline is dynamic: its steps are known only when it runs")

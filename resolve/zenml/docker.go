@@ -112,7 +112,10 @@ func (d Docker) Warnf(key, format string, args ...any) string {
 func (d Docker) Path(key string) string { return d.settings.path + "." + key }
 
 // Has says whether a key was given.
-func (d Docker) Has(key string) bool { return d.lines[key] != 0 }
+func (d Docker) Has(key string) bool {
+	_, ok := d.lines[key]
+	return ok
+}
 
 // settingsKey reads the value of one key, which is not null.
 type settingsKey func(r *dockerReader, n *yaml.Node, key string) error
