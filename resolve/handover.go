@@ -279,6 +279,9 @@ func (r *recipe) installerArgs() []zenml.Arg {
 	if r.installer() == zenml.Pip && r.facts.Timeout {
 		args = append(args, zenml.Arg{Name: "default-timeout", Value: "60", HasValue: true})
 	}
+	if r.installer() == zenml.UV && r.facts.UVSystem {
+		args = append(args, zenml.Arg{Name: "system"})
+	}
 	for _, a := range r.docker.InstallerArgs {
 		i := slices.IndexFunc(args, func(have zenml.Arg) bool { return have.Name == a.Name })
 		if i < 0 {
