@@ -128,7 +128,9 @@ func TestEachVersionChangesJustWhatItChanged(t *testing.T) {
 	for _, v := range names {
 		r := resolveFor(t, v, plainStack, lines)
 		text := strings.ReplaceAll(describe(r)+r.Images[0].Dockerfile()+"\n", v, "VERSION")
-		after := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return strings.HasPrefix(l, "warning") || strings.HasPrefix(strings.TrimSpace(l), "| ") })
+		after := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool {
+			return strings.HasPrefix(l, "warning") || strings.HasPrefix(strings.TrimSpace(l), "| ")
+		})
 		fmt.Fprintf(&b, "== %s\n%s", v, changes(before, after))
 		before = after
 	}
