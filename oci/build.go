@@ -40,6 +40,16 @@ type Builder struct {
 	StepEnv map[string]string
 	// Mounts are lent to every step that runs: secrets.
 	Mounts []sandbox.Mount
+	// Contexts are the directories of further build contexts, by the names
+	// that plans have for them.
+	Contexts map[string]string
+	// Secrets are files of the host's, by the ids that secret mounts name.
+	Secrets map[string]string
+	// Agents are sockets of ssh agents, by the ids that ssh mounts name.
+	Agents map[string]string
+	// Git checks a repository out, "URL[#REF[:DIR]]", into an empty directory and
+	// returns the commit; nil refuses sources that need it.
+	Git func(ctx context.Context, source, dir string, keepGit bool) (commit string, err error)
 	// Time is the modification time of every file; zero is 1980-01-01, the
 	// earliest that zip files can say.
 	Time time.Time
@@ -128,11 +138,11 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) (*state, 
 		st.dry = dry
 		for i, step := range stage.Steps {
 			if err := b.step(ctx, st, step); err != nil {
-				return nil, fmt.Errorf("step %d, %s: %w", i+1, brief(step), err)
+				return nil, fmt.Errorf("%s: %w", whereabouts(stage, i), err)
 			}
 		}
 		if stage.Name != "" {
-			named[strings.ToLower(stage.Name)] = st
+			named[stage.Name] = st
 		}
 	}
 	return st, nil
@@ -140,7 +150,11 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) (*state, 
 
 // begin returns the state of a stage before its first step.
 func (b *Builder) begin(ctx context.Context, stage plan.Stage, named map[string]*state) (*state, error) {
-	if earlier, ok := named[strings.ToLower(stage.Base)]; ok {
+	if stage.BaseStage != "" {
+		earlier, ok := named[stage.BaseStage]
+		if !ok {
+			return nil, fmt.Errorf("no stage %q before this one", stage.BaseStage)
+		}
 		return earlier.fork(), nil
 	}
 	base, err := b.Client.Base(ctx, stage.Base, stage.Platform)
@@ -257,6 +271,15 @@ func (b *Builder) note(format string, args ...any) {
 	if b.Progress != nil {
 		b.Progress.Note(fmt.Sprintf(format, args...))
 	}
+}
+
+// whereabouts names a step of a stage, for errors: by the line it comes from, if
+// that is known.
+func whereabouts(stage plan.Stage, i int) string {
+	if line := stage.Line(i); line != "" {
+		return fmt.Sprintf("%s: %s", line, brief(stage.Steps[i]))
+	}
+	return fmt.Sprintf("step %d, %s", i+1, brief(stage.Steps[i]))
 }
 
 // brief is a step in at most 100 bytes, for errors.
