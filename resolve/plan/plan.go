@@ -153,9 +153,11 @@ type Copy struct {
 	// Chmod is what COPY --chmod says, octal or symbolic; it also goes for
 	// directories that are made on the way to Dest.
 	Chmod string `json:"chmod,omitempty"`
-	// Owner is as chown takes it, "user", "uid", "user:group" or "uid:gid";
-	// without a group the group is 0, and empty is 0:0. Names are looked up
-	// in the image as it is when the step begins.
+	// Owner is as chown takes it, "user", "uid", "user:group", "uid:gid" or
+	// "user:"; without a colon the group is 0, with nothing after it the group
+	// that the image's /etc/passwd has for the user, and empty is 0:0. Names are
+	// looked up in the image as it is when the step begins; in a step of a
+	// Dockerfile one that is not there is 0.
 	Owner string `json:"owner,omitempty"`
 	// Adopt gives AddMode and Owner also to what the image already has below
 	// Dest, as chmod -R and chown -R of Dest would.
@@ -279,7 +281,7 @@ type Run struct {
 	// Env is as in [Install].
 	Env []string `json:"env,omitempty"`
 	// Vars are variables of the command that the image does not keep: build
-	// arguments. They are set unless the image's environment has the name.
+	// arguments. They win over the image's environment.
 	Vars []Var `json:"vars,omitempty"`
 	// Dir is the working directory; empty is the image's.
 	Dir string `json:"dir,omitempty"`
