@@ -30,6 +30,7 @@ const (
 	valuesDir   = "values"   // by kind and key
 	treesDir    = "trees"    // by set and chain id
 	packagesDir = "packages" // of package managers, by project
+	mountsDir   = "mounts"   // of users' own steps, by what they call them
 	scratchDir  = "scratch"  // of running builds
 	tempDir     = "tmp"      // entries that are being written
 )
@@ -80,7 +81,7 @@ func open(dir string, o Options) (*Dir, error) {
 	if err := d.checkFormat(); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{layersDir, blobsDir, valuesDir, treesDir, packagesDir, scratchDir, tempDir} {
+	for _, name := range []string{layersDir, blobsDir, valuesDir, treesDir, packagesDir, mountsDir, scratchDir, tempDir} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			return nil, err
 		}

@@ -239,3 +239,52 @@ func TestValuesOfDifferentKeysDiffer(t *testing.T) {
 		t.Errorf("two projects share %s, %v", a, err)
 	}
 }
+
+func TestMountsLastAndAreSharedAsAsked(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	take := func(key string, share, wait bool) (string, func()) {
+		t.Helper()
+		got, release, err := open(t, dir).Mount(t.Context(), key, share, wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got, release
+	}
+	first, release := take("pip", true, false)
+	if err := os.WriteFile(filepath.Join(first, "f"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again, done := take("pip", true, false); again != first {
+		t.Errorf("shared by all are %s and %s", first, again)
+	} else {
+		done()
+	}
+	if other, done := take("apt", true, false); other == first {
+		t.Error("two keys have one directory")
+	} else {
+		done()
+	}
+	private, done := take("pip", false, false)
+	if private == first {
+		t.Error("one that is not shared is in use already")
+	}
+	if third, done := take("pip", false, false); third == first || third == private {
+		t.Errorf("got %s, which is in use", third)
+	} else {
+		done()
+	}
+	done()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	cancel(why)
+	if _, _, err := d.Mount(ctx, "pip", false, true); !errors.Is(err, why) {
+		t.Errorf("one that waits got %v", err)
+	}
+	release()
+	locked, done := take("pip", false, true)
+	defer done()
+	if _, err := os.Stat(filepath.Join(locked, "f")); err != nil {
+		t.Errorf("what was in it is gone: %v", err)
+	}
+}
