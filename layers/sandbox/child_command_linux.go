@@ -34,7 +34,12 @@ type spec struct {
 	UID, GID  int
 	Groups    []int
 	One       bool // one id: changes of owner are recorded
+	Ulimits   []Ulimit
 }
+
+// nested says that the one id that there is must be that of an ordinary user:
+// the command is in a user namespace of its own then.
+func (s spec) nested() bool { return s.One && (s.UID != 0 || s.GID != 0) }
 
 // exitNoCommand and exitNoExec are the codes that shells give for a command
 // that is not there or cannot be started.
@@ -51,7 +56,7 @@ func (c *process) command(t *tree) (code int, err error) {
 	r := c.job.Run
 	s := spec{
 		Root: t.root, Chroot: c.job.Mode == ModeChroot, Args: r.Args, Env: r.Env, Dir: r.Dir,
-		UID: r.UID, GID: r.GID, Groups: r.Groups, One: c.job.One,
+		UID: r.UID, GID: r.GID, Groups: r.Groups, One: c.job.One, Ulimits: r.Ulimits,
 	}
 	p, err := c.startCommand(s)
 	if err != nil {
@@ -130,6 +135,12 @@ func (c *process) startCommand(s spec) (*startedCommand, error) {
 	if !s.Chroot {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
 	}
+	if s.nested() {
+		// Until it has mapped its id, and as it is not root then, it keeps what it
+		// needs only as ambient capabilities (capabilities(7)).
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE}
+	}
 	err = cmd.Start()
 	for _, f := range cmd.ExtraFiles {
 		f.Close()
@@ -140,6 +151,19 @@ func (c *process) startCommand(s spec) (*startedCommand, error) {
 	err = json.NewEncoder(specWrite).Encode(s)
 	specWrite.Close()
 	return &startedCommand{cmd, failRead, ours}, err
+}
+
+// nest makes the one id that there is that of an ordinary user, in the user
+// namespace that this process is in alone.
+func nest(s spec) error {
+	for _, f := range [][2]string{
+		{"setgroups", "deny"}, {"uid_map", strconv.Itoa(s.UID) + " 0 1"}, {"gid_map", strconv.Itoa(s.GID) + " 0 1"},
+	} {
+		if err := os.WriteFile("/proc/self/"+f[0], []byte(f[1]), 0); err != nil {
+			return fmt.Errorf("become user %d: %w", s.UID, err)
+		}
+	}
+	return nil
 }
 
 // endAll kills what the command left running and waits for its end. What a
@@ -213,10 +237,24 @@ func become(in io.Reader) (code int, err error) {
 	if err := json.NewDecoder(in).Decode(&s); err != nil {
 		return 0, fmt.Errorf("read command: %w", err)
 	}
+	if s.nested() {
+		if err := nest(s); err != nil {
+			return 0, err
+		}
+		// What the outer namespace mounted is locked here, but a copy is not.
+		if err := unix.Mount(s.Root, s.Root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return 0, fmt.Errorf("mount root: %w", err)
+		}
+	}
 	if err := enter(s.Root, s.Chroot); err != nil {
 		return 0, err
 	}
 	unix.Umask(0o022)
+	for _, l := range s.Ulimits {
+		if err := limit(l); err != nil {
+			return 0, err
+		}
+	}
 	if err := os.Chdir(s.Dir); err != nil {
 		return exitNoExec, fmt.Errorf("working directory: %w", err)
 	}
@@ -226,6 +264,11 @@ func become(in io.Reader) (code int, err error) {
 	}
 	if err := dropCapabilities(); err != nil {
 		return 0, fmt.Errorf("drop capabilities: %w", err)
+	}
+	if s.nested() {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return 0, fmt.Errorf("drop capabilities: %w", err)
+		}
 	}
 	if s.One {
 		if err := installFilter(); err != nil {
@@ -287,7 +330,11 @@ func find(name string, env []string) (exe string, code int, err error) {
 
 // switchUser gives up being root, if the command is somebody else's.
 func switchUser(s spec) error {
-	if err := unix.Setgroups(s.Groups); err != nil {
+	groups := s.Groups
+	if !slices.Contains(groups, s.GID) {
+		groups = append([]int{s.GID}, groups...)
+	}
+	if err := unix.Setgroups(groups); err != nil {
 		return fmt.Errorf("set groups: %w", err)
 	}
 	if err := unix.Setresgid(s.GID, s.GID, s.GID); err != nil {

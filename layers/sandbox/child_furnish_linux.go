@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +28,12 @@ func (t *tree) furnish() error {
 			}
 		}
 	}
-	for _, m := range t.job.Run.Mounts {
-		if err := t.bind(m.Source, m.Target, m.ReadOnly); err != nil {
+	mounts := t.job.Run.Mounts
+	if t.job.Run.Hostname != "" {
+		mounts = slices.Insert(slices.Clone(mounts), 0, t.hosts())
+	}
+	for i, m := range mounts {
+		if err := t.mount(i, m); err != nil {
 			return err
 		}
 	}
@@ -42,6 +49,25 @@ func (t *tree) furnish() error {
 		return loopback()
 	}
 	return nil
+}
+
+// hosts is /etc/hosts for a machine with the command's host name: what the
+// command was given comes first, what the machine itself knows last.
+func (t *tree) hosts() Mount {
+	r := t.job.Run
+	lines := []string{"127.0.0.1\tlocalhost " + r.Hostname, "::1\tlocalhost ip6-localhost ip6-loopback"}
+	lines = append(lines, r.Hosts...)
+	if data, err := os.ReadFile("/etc/hosts"); err == nil && r.Network != "none" {
+		own, _ := os.Hostname()
+		for line := range strings.Lines(string(data)) {
+			line, _, _ = strings.Cut(line, "#")
+			names := strings.Fields(line)
+			if len(names) > 1 && !slices.Contains(names[1:], "localhost") && !slices.Contains(names[1:], own) {
+				lines = append(lines, strings.TrimRight(line, " \t\r\n"))
+			}
+		}
+	}
+	return Mount{Kind: MountFile, Target: "/etc/hosts", Data: []byte(strings.Join(lines, "\n") + "\n"), Mode: 0o644}
 }
 
 // mountProc gives the command a /proc. With a pid namespace of its own it sees
@@ -135,7 +161,11 @@ func (t *tree) mountDev() error {
 			return err
 		}
 	}
-	if err := unix.Mount("tmpfs", filepath.Join(dev, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+	shm := "mode=1777"
+	if size := t.job.Run.ShmSize; size > 0 {
+		shm += ",size=" + strconv.FormatInt(size, 10)
+	}
+	if err := unix.Mount("tmpfs", filepath.Join(dev, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, shm); err != nil {
 		return fmt.Errorf("mount /dev/shm: %w", err)
 	}
 	if err := unix.Mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err == nil {

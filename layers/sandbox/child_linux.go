@@ -137,7 +137,7 @@ func removeAll(dir string) error {
 
 // run prepares the files, runs the command and calls the verb on the changes.
 func (c *process) run(out *outcome) error {
-	t := &tree{job: c.job}
+	t := &tree{job: c.job, merge: c.merge}
 	if err := c.prepare(t); err != nil {
 		return err
 	}
@@ -148,6 +148,9 @@ func (c *process) run(out *outcome) error {
 	}
 	runCommand := c.loader
 	if c.job.Mode != ModeLoader {
+		if err := t.workDir(); err != nil {
+			return fmt.Errorf("make working directory %s: %w", c.job.Run.Dir, err)
+		}
 		if err := t.furnish(); err != nil {
 			return err
 		}
@@ -179,27 +182,35 @@ func (c *process) prepare(t *tree) error {
 	if err := os.Mkdir(t.root, 0o755); err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		verb string
-		args any
-	}{
-		{"merge", MergeArgs{Lowers: c.job.Run.Lowers, Dst: t.root, Owners: c.job.Owners}},
-		{"snapshot", SnapshotArgs{Root: t.root, File: t.before}},
-	} {
-		v := c.verbs[step.verb]
-		args, err := json.Marshal(step.args)
-		if v == nil {
-			err = errors.New("there is no such verb")
-		}
-		if err == nil {
-			err = c.call(v, args, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", step.verb, err)
-		}
+	if err := c.merge(c.job.Run.Lowers, t.root); err != nil {
+		return err
+	}
+	if err := c.named("snapshot", SnapshotArgs{Root: t.root, File: t.before}); err != nil {
+		return err
 	}
 	if c.plain() {
 		return nil
 	}
 	return unix.Mount(t.root, t.root, "", unix.MS_BIND|unix.MS_REC, "")
+}
+
+// merge copies what stacked trees show into a directory.
+func (c *process) merge(lowers []string, dst string) error {
+	return c.named("merge", MergeArgs{Lowers: lowers, Dst: dst, Owners: c.job.Owners})
+}
+
+// named calls a verb that the sandbox needs itself.
+func (c *process) named(verb string, args any) error {
+	v := c.verbs[verb]
+	data, err := json.Marshal(args)
+	if v == nil {
+		err = errors.New("there is no such verb")
+	}
+	if err == nil {
+		err = c.call(v, data, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
 }

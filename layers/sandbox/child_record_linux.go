@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -267,6 +268,9 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	if err := unix.Fstat(f.fd, &st); err != nil {
 		return err
 	}
+	if !r.allowed(uid, gid) {
+		return unix.EPERM
+	}
 	self := "/proc/self/fd/" + strconv.Itoa(f.fd)
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFREG && kind != unix.S_IFDIR {
@@ -277,12 +281,16 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		e := r.table[f.path]
+		e, ok := r.table[f.path]
+		if !ok {
+			e = ownerEntry{r.t.job.Run.UID, r.t.job.Run.GID}
+		}
 		r.table[f.path] = ownerEntry{UID: merge(e.UID, uid), GID: merge(e.GID, gid)}
 		r.inodes[st.Ino] = f.path
 		return nil
 	}
-	var was ownerEntry
+	run := r.t.job.Run
+	was := ownerEntry{run.UID, run.GID}
 	var buf [64]byte
 	n, err := unix.Getxattr(self, ownerXattr, buf[:])
 	if err == nil {
@@ -290,7 +298,7 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	}
 	// Programs that write a file anew give it the owner that they saw, which
 	// is root whoever owned it. Without a note it keeps the owner it had.
-	if err != nil && merge(0, uid) == 0 && merge(0, gid) == 0 && r.t.job.Run.UID == 0 && r.t.job.Run.GID == 0 {
+	if err != nil && merge(was.UID, uid) == was.UID && merge(was.GID, gid) == was.GID {
 		return nil
 	}
 	mode := st.Mode & 0o7777
@@ -305,6 +313,14 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	}
 	value := fmt.Sprintf("%d:%d:0%o", merge(was.UID, uid), merge(was.GID, gid), mode)
 	return unix.Setxattr(self, ownerXattr, []byte(value), 0)
+}
+
+// allowed says whether who runs the command may make somebody the owner: root
+// anybody, others nobody but themselves.
+func (r *recorder) allowed(uid, gid uint32) bool {
+	run := r.t.job.Run
+	g := merge(run.GID, gid)
+	return run.UID == 0 || merge(run.UID, uid) == run.UID && (g == run.GID || slices.Contains(run.Groups, g))
 }
 
 func merge(was int, id uint32) int {

@@ -24,6 +24,17 @@ type tree struct {
 	skip   []string
 	mounts []string // in the order in which they were made
 	proc   string   // where this process sees the command's processes
+	top    string   // what is on top of lower trees is below it
+	// merge copies what stacked trees show into a directory.
+	merge  func(lowers []string, dst string) error
+	places []placed // where nothing can be mounted
+}
+
+// stacked are the directories of an overlay.
+type stacked struct {
+	lowers            []string // trees
+	upper, work, root string
+	links             string // is made, for short names
 }
 
 // stack mounts the trees as one, with a directory for changes on top.
@@ -33,18 +44,18 @@ func (t *tree) stack() error {
 	if err := os.Mkdir(t.root, 0o755); err != nil {
 		return err
 	}
-	top := s
+	t.top = s
 	if t.job.Mode == ModeTmpfs {
-		top = filepath.Join(s, "tmpfs")
-		if err := os.Mkdir(top, 0o755); err != nil {
+		t.top = filepath.Join(s, "tmpfs")
+		if err := os.Mkdir(t.top, 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mount("tmpfs", top, "tmpfs", 0, "mode=0755"); err != nil {
+		if err := unix.Mount("tmpfs", t.top, "tmpfs", 0, "mode=0755"); err != nil {
 			return fmt.Errorf("mount tmpfs: %w", err)
 		}
 	}
-	t.upper = filepath.Join(top, "upper")
-	work := filepath.Join(top, "work")
+	t.upper = filepath.Join(t.top, "upper")
+	work := filepath.Join(t.top, "work")
 	for _, d := range []string{t.upper, work} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return err
@@ -53,7 +64,7 @@ func (t *tree) stack() error {
 	if err := t.likeLower(); err != nil {
 		return err
 	}
-	return t.overlay(work)
+	return t.overlay(stacked{t.job.Run.Lowers, t.upper, work, t.root, filepath.Join(s, "l")})
 }
 
 // likeLower gives the directory for changes, which is the command's root, the
@@ -76,22 +87,20 @@ func (t *tree) likeLower() error {
 
 // overlay mounts. Short names for the trees keep the options within the page
 // that the kernel takes.
-func (t *tree) overlay(work string) error {
-	lowers := t.job.Run.Lowers
+func (t *tree) overlay(o stacked) error {
 	var names []string
-	links := filepath.Join(t.job.Scratch, "l")
-	if err := os.Mkdir(links, 0o700); err != nil {
+	if err := os.Mkdir(o.links, 0o700); err != nil {
 		return err
 	}
-	for i, l := range lowers {
-		name := filepath.Join(links, strconv.Itoa(i))
-		if err := os.Symlink(treeFiles(l), name); err != nil {
+	for i, l := range o.lowers {
+		name := strconv.Itoa(i)
+		if err := os.Symlink(treeFiles(l), filepath.Join(o.links, name)); err != nil {
 			return err
 		}
-		names = append(names, strconv.Itoa(i))
+		names = append(names, name)
 	}
 	if len(names) == 0 {
-		if err := os.Mkdir(filepath.Join(links, "0"), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(o.links, "0"), 0o755); err != nil {
 			return err
 		}
 		names = []string{"0"}
@@ -100,13 +109,13 @@ func (t *tree) overlay(work string) error {
 	if err != nil {
 		was = "/"
 	}
-	if err := os.Chdir(links); err != nil {
+	if err := os.Chdir(o.links); err != nil {
 		return err
 	}
 	defer os.Chdir(was) //nolint:errcheck // nothing relative is used later
 	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`)
-	o := "userxattr,lowerdir=" + strings.Join(names, ":") + ",upperdir=" + escape.Replace(t.upper) + ",workdir=" + escape.Replace(work)
-	if err := unix.Mount("overlay", t.root, "overlay", 0, o); err != nil {
+	options := "userxattr,lowerdir=" + strings.Join(names, ":") + ",upperdir=" + escape.Replace(o.upper) + ",workdir=" + escape.Replace(o.work)
+	if err := unix.Mount("overlay", o.root, "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
 	return nil
@@ -114,7 +123,10 @@ func (t *tree) overlay(work string) error {
 
 // inside returns where a path of the image is on this side, with the links on
 // the way followed as the command would.
-func (t *tree) inside(p string) (string, error) {
+func (t *tree) inside(p string) (string, error) { return follow(t.root, p) }
+
+// follow returns where a path leads if a directory is the root.
+func follow(root, p string) (string, error) {
 	todo, at := strings.Split(path.Clean("/"+p), "/"), "/"
 	for links := 0; len(todo) > 0; {
 		name := todo[0]
@@ -127,7 +139,7 @@ func (t *tree) inside(p string) (string, error) {
 			continue
 		}
 		next := path.Join(at, name)
-		to, err := os.Readlink(filepath.Join(t.root, next))
+		to, err := os.Readlink(filepath.Join(root, next))
 		if err != nil {
 			at = next
 			continue
@@ -156,16 +168,46 @@ func (t *tree) put(f File) error {
 	if err := os.WriteFile(host, f.Data, 0o600); err != nil {
 		return err
 	}
-	switch {
-	case !t.job.One:
-		err = os.Chown(host, f.UID, f.GID)
-	case f.UID != 0 || f.GID != 0:
-		err = unix.Setxattr(host, ownerXattr, fmt.Appendf(nil, "%d:%d:0%o", f.UID, f.GID, f.Mode), 0)
-	}
-	if err != nil {
+	if err := t.give(host, f.UID, f.GID, f.Mode); err != nil {
 		return err
 	}
 	return unix.Chmod(host, f.Mode)
+}
+
+// workDir makes the working directory, as the command's user's, if it is
+// missing; it is among the changes then.
+func (t *tree) workDir() error {
+	at, err := t.inside(t.job.Run.Dir)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for dir := filepath.Join(t.root, at); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break // if it is no directory, that is said when it is entered
+		}
+		missing = append(missing, dir)
+	}
+	for _, dir := range slices.Backward(missing) {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		if err := t.give(dir, t.job.Run.UID, t.job.Run.GID, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give gives a file or directory an owner, or notes it where there is one id.
+func (t *tree) give(host string, uid, gid int, mode uint32) error {
+	if !t.job.One {
+		return os.Chown(host, uid, gid)
+	}
+	if uid == 0 && gid == 0 {
+		return nil
+	}
+	return unix.Setxattr(host, ownerXattr, fmt.Appendf(nil, "%d:%d:0%o", uid, gid, mode), 0)
 }
 
 // point makes the mount point of a file or directory, and notes it.
@@ -251,6 +293,9 @@ func (t *tree) lend(source, host string, info fs.FileInfo) error {
 
 // dismantle unmounts everything, so that what is left is what was changed.
 func (t *tree) dismantle() error {
+	if err := t.swapBack(); err != nil {
+		return err
+	}
 	for _, m := range slices.Backward(t.mounts) {
 		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount: %w", err)

@@ -27,6 +27,9 @@ type runJob struct {
 	Mounts    []Mount
 	Network   string
 	Hostname  string
+	Hosts     []string
+	Ulimits   []Ulimit
+	ShmSize   int64
 	Keep      string
 }
 

@@ -214,7 +214,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	if len(c.Args) == 0 {
 		return errors.New("sandbox: no command")
 	}
-	if s.mode == ModeLoader && !installs(c.Args) {
+	if s.mode == ModeLoader && (c.Foreign || !installs(c.Args)) {
 		return fmt.Errorf("%w: the mode loader, the only one that works, can install wheels with pip or uv and nothing else", ErrUnavailable)
 	}
 	scratch, err := os.MkdirTemp(s.o.Dir, "run-")
@@ -224,7 +224,8 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	defer s.remove(context.WithoutCancel(ctx), scratch)
 	j := job{Kind: jobRun, Owners: s.Owners(), Scratch: scratch, Run: &runJob{
 		Lowers: c.Lowers, Args: c.Args, Env: c.Env, Dir: c.Dir, UID: c.UID, GID: c.GID, Groups: c.Groups,
-		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Keep: c.Keep,
+		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Hosts: c.Hosts,
+		Ulimits: c.Ulimits, ShmSize: c.ShmSize, Keep: c.Keep,
 	}}
 	st := streams{stdin: c.Stdin, direct: c.Discard}
 	last := &tail{}

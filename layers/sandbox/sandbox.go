@@ -81,13 +81,56 @@ type Options struct {
 	Log io.Writer
 }
 
-// A Mount makes a file or directory of the host visible to the command.
-// Neither the mount point nor what is written there is among the changes. In
-// ModeChroot nothing can be mounted: files are copied in, directories are empty.
+// MountKind says what is mounted.
+type MountKind string
+
+// The kinds of mounts. MountHost shows a file, directory or socket of the host.
+// MountCopy does too, but of a copy that was made for the command alone and is
+// of no use afterwards. MountTrees shows what stacked trees show; writes are
+// thrown away. MountCache shows the directory "fs" of a directory of the host,
+// which is made if it is not there. MountTmpfs is empty and in memory, MountFile
+// a read-only file in memory.
+const (
+	MountHost  MountKind = ""
+	MountCopy  MountKind = "copy"
+	MountTrees MountKind = "trees"
+	MountCache MountKind = "cache"
+	MountTmpfs MountKind = "tmpfs"
+	MountFile  MountKind = "file"
+)
+
+// A Mount makes something visible to the command. Neither the mount point, if
+// the image has none, nor what is written there is among the changes. In
+// ModeChroot nothing can be mounted: of what the host lends files are copied in
+// and directories are empty, everything else is put into the copy, where
+// ReadOnly and Size do not count.
 type Mount struct {
+	Kind     MountKind
 	Source   string // on the host
 	Target   string // absolute, in the image; made if it is missing
 	ReadOnly bool
+	// Lowers are trees, topmost first: those of MountTrees, or what a MountCache
+	// begins with.
+	Lowers []string
+	// Path is what is shown of Source (MountCopy), or of Lowers; links in it are
+	// followed there, and never out of it.
+	Path string
+	// Data is the content of a MountFile.
+	Data []byte
+	// Mode, UID and GID are those of a MountFile, of a MountCache's directory when
+	// it is made, and of the socket that a MountCopy is, if Mode is not 0. With
+	// one id the owner is whom the command runs as.
+	Mode     uint32
+	UID, GID int
+	// Size limits a MountTmpfs, in bytes; 0 does not.
+	Size int64
+}
+
+// A Ulimit is a limit of the command's resources (setrlimit(2)) by the name that
+// Docker has for it, such as "nofile"; -1 is none.
+type Ulimit struct {
+	Name       string
+	Soft, Hard int64
 }
 
 // A File is put in place before a command runs, and is among its changes.
@@ -104,19 +147,29 @@ type Command struct {
 	// and owners of what cannot have attributes in owners.json.
 	Lowers []string
 	// Args is the command; without a slash it is looked up in Env's PATH,
-	// inside. Env is the whole environment, Dir an existing directory there.
+	// inside. Env is the whole environment, Dir a directory there, which is made,
+	// as UID's and GID's, if it is missing, and is among the changes then.
 	Args, Env []string
 	Dir       string
-	// UID, GID and Groups are whom it runs as. With one id it runs as root
-	// whatever they say, and what it adds belongs to UID and GID.
+	// UID, GID and Groups are whom it runs as. With one id the machine's files
+	// that the command sees are all its own.
 	UID, GID int
 	Groups   []int
 	Files    []File
-	Mounts   []Mount
+	// Mounts are mounted in their order, later ones over earlier ones.
+	Mounts []Mount
 	// Network is "host" (or empty) or "none": only a loopback device.
 	Network string
-	// Hostname is "localhost" if empty.
+	// Hostname is "localhost" if empty; else /etc/hosts is made for it, with the
+	// lines of Hosts ("ADDRESS NAME") and what the machine's own has of others.
 	Hostname string
+	Hosts    []string
+	Ulimits  []Ulimit
+	// ShmSize is the size of /dev/shm in bytes; 0 is the kernel's choice.
+	ShmSize int64
+	// Foreign says that the command is not ours, so that ModeLoader, which
+	// isolates nothing, refuses it.
+	Foreign bool
 	// Stdin nil is empty. Stdout and Stderr may be nil and may be the same.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
