@@ -135,7 +135,7 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) (*state, 
 		if st, err = b.begin(ctx, stage, named); err != nil {
 			return nil, err
 		}
-		st.dry = dry
+		st.dry, st.others = dry, named
 		for i, step := range stage.Steps {
 			if err := b.step(ctx, st, step); err != nil {
 				return nil, fmt.Errorf("%s: %w", whereabouts(stage, i), err)

@@ -40,7 +40,7 @@ func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error 
 func (b *Builder) run(ctx context.Context, st *state, r plan.Run) error {
 	err := b.execute(ctx, st, execution{
 		step: r.String(), kind: r.Kind(), args: r.Args, packages: r.Packages, env: r.Env,
-		dir: r.Dir, user: r.User, network: r.Network, keepTimes: len(r.Packages) == 0,
+		dir: r.Dir, user: r.User, run: r, foreign: len(r.Packages) == 0,
 	})
 	if err != nil || r.Below == "" {
 		return err
@@ -69,8 +69,8 @@ type execution struct {
 	packages, env []string
 	files         []sandbox.File
 	dir, user     string
-	network       string
-	keepTimes     bool // of files that a .pyc refers to
+	run           plan.Run // what else a Run says
+	foreign       bool     // a user's own command, which sees what other builders show it
 }
 
 // execute puts what a command changes on top of the state.
@@ -89,11 +89,14 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 		add("platform", st.config.OS, st.config.Architecture, st.config.Variant).
 		add("args", x.args...).
 		add("env", st.config.Config.Env...).
-		add("dir", x.dir).add("user", x.user).add("network", x.network).
-		add("keep times", strconv.FormatBool(x.keepTimes)).
+		add("dir", x.dir).add("user", x.user).add("network", x.run.Network).
+		add("foreign", strconv.FormatBool(x.foreign)).
 		add("compression", b.Compression.String()).add("time", b.time().String())
 	for _, f := range x.files {
 		k.add("file", f.Path, strconv.FormatUint(uint64(f.Mode), 8), strconv.Itoa(f.UID), strconv.Itoa(f.GID), string(f.Data))
+	}
+	if err := b.runKey(ctx, st, k, x.run); err != nil {
+		return err
 	}
 	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
 		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
@@ -103,6 +106,25 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 		}
 		return diffID, desc, err
 	}})
+}
+
+// runKey adds what only a Run has. Addresses of hosts change nothing, names may.
+func (b *Builder) runKey(ctx context.Context, st *state, k *key, r plan.Run) error {
+	for _, v := range r.Vars {
+		k.add("var", v.Name, v.Value)
+	}
+	for _, f := range r.Lent {
+		k.add("lent", f.Path, f.Mode.String(), f.Data)
+	}
+	for _, h := range r.Hosts {
+		name, _, _ := strings.Cut(h, "=")
+		k.add("host", name)
+	}
+	for _, u := range r.Ulimits {
+		k.add("ulimit", u.Name, strconv.FormatInt(u.Soft, 10), strconv.FormatInt(u.Hard, 10))
+	}
+	k.add("shm", strconv.FormatInt(r.ShmSize, 10))
+	return b.mountKeys(ctx, st, k, r.Mounts)
 }
 
 // attempt runs a command once and keeps what it changed.
@@ -124,6 +146,13 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 		return diffID, desc, err
 	}
 	cmd.Lowers = lowers
+	m := &mounter{b: b, st: st, r: r}
+	defer m.release()
+	mounts, err := m.mounts(ctx, x.run.Mounts)
+	if err != nil {
+		return diffID, desc, err
+	}
+	cmd.Mounts = append(cmd.Mounts, mounts...)
 	if r.CanKeep() {
 		if cmd.Keep, err = os.MkdirTemp(b.Store.Scratch(), "tree-"); err != nil {
 			return diffID, desc, fmt.Errorf("make tree: %w", err)
@@ -133,7 +162,7 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	diffID, desc, err = b.pack(ctx, func(w io.Writer) error {
 		cmd.After = &sandbox.Call{Verb: "capture", Args: layers.CaptureOptions{
 			Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
-			Time: b.time(), KeepPyc: x.keepTimes, Settle: cmd.Keep != "",
+			Time: b.time(), KeepPyc: x.foreign, Settle: cmd.Keep != "",
 		}, Out: w}
 		return r.Run(ctx, cmd)
 	})
@@ -148,42 +177,75 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	return diffID, desc, nil
 }
 
-// command is the sandbox's command for an execution, without its files.
+// command is the sandbox's command for an execution, without the image's files
+// and the mounts of the plan.
 func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.Command, error) {
 	who, err := b.user(ctx, st, x.user)
 	if err != nil {
 		return sandbox.Command{}, err
 	}
-	env := stepEnv(st.config.Config.Env, who)
-	mounts := slices.Clone(b.Mounts)
-	args := slices.Clone(x.args)
-	env = setEnv(env, "SOURCE_DATE_EPOCH", strconv.FormatInt(b.time().Unix(), 10))
-	env = setEnv(env, "PYTHONHASHSEED", "0")
-	for _, manager := range x.packages {
+	c := sandbox.Command{
+		Args: slices.Clone(x.args), Env: slices.Clone(st.config.Config.Env), Dir: x.dir, UID: who.UID, GID: who.GID, Groups: who.Groups,
+		Files: x.files, Mounts: lent(x.run.Lent), Network: x.run.Network, Foreign: x.foreign, ShmSize: x.run.ShmSize, Stdout: b.Output,
+	}
+	for _, u := range x.run.Ulimits {
+		c.Ulimits = append(c.Ulimits, sandbox.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
+	}
+	for _, v := range x.run.Vars {
+		c.Env = setEnv(c.Env, v.Name, v.Value)
+	}
+	if c.Env, err = b.mountEnv(stepEnv(c.Env, who), x.run.Mounts); err != nil {
+		return sandbox.Command{}, err
+	}
+	if x.foreign {
+		err = b.asElsewhere(&c, x.run.Hosts)
+	} else {
+		b.repeatable(&c, x.packages)
+	}
+	for _, name := range x.env {
+		c.Env = setEnv(c.Env, name, b.StepEnv[name])
+	}
+	if c.Stdout == nil {
+		c.Stdout = io.Discard
+	}
+	c.Stderr = c.Stdout
+	return c, err
+}
+
+// asElsewhere gives a user's own command the names that BuildKit gives it.
+func (b *Builder) asElsewhere(c *sandbox.Command, hosts []string) error {
+	c.Hostname = "buildkitsandbox"
+	for _, h := range hosts {
+		name, address, ok := strings.Cut(h, "=")
+		if !ok {
+			return fmt.Errorf("host %q: want NAME=ADDRESS", h)
+		}
+		c.Hosts = append(c.Hosts, address+"\t"+name)
+	}
+	return nil
+}
+
+// repeatable gives one of our own commands what makes it leave the same files
+// every time, and what package managers are lent.
+func (b *Builder) repeatable(c *sandbox.Command, packages []string) {
+	c.Env = setEnv(c.Env, "SOURCE_DATE_EPOCH", strconv.FormatInt(b.time().Unix(), 10))
+	c.Env = setEnv(c.Env, "PYTHONHASHSEED", "0")
+	c.Mounts = append(c.Mounts, b.Mounts...)
+	for _, manager := range packages {
 		a := b.Access[manager]
 		if caches(a) {
-			env = slices.DeleteFunc(env, func(e string) bool {
+			c.Env = slices.DeleteFunc(c.Env, func(e string) bool {
 				return strings.HasPrefix(e, "PIP_NO_CACHE_DIR=") || strings.HasPrefix(e, "UV_NO_CACHE=")
 			})
-			args = slices.DeleteFunc(args, func(arg string) bool { return arg == "--no-cache-dir" })
+			c.Args = slices.DeleteFunc(c.Args, func(arg string) bool { return arg == "--no-cache-dir" })
 		}
 		for _, e := range a.Env {
 			name, value, _ := strings.Cut(e, "=")
-			env = setEnv(env, name, value)
+			c.Env = setEnv(c.Env, name, value)
 		}
-		mounts = append(mounts, a.Mounts...)
+		c.Mounts = append(c.Mounts, a.Mounts...)
 	}
-	for _, name := range x.env {
-		env = setEnv(env, name, b.StepEnv[name])
-	}
-	out := b.Output
-	if out == nil {
-		out = io.Discard
-	}
-	return sandbox.Command{
-		Args: args, Env: env, Dir: x.dir, UID: who.UID, GID: who.GID, Groups: who.Groups,
-		Files: x.files, Mounts: unique(mounts), Network: x.network, Stdout: out, Stderr: out,
-	}, nil
+	c.Mounts = unique(c.Mounts)
 }
 
 // caches says whether a package manager is lent a cache.

@@ -22,7 +22,8 @@ type state struct {
 	reports []StepReport
 	ran     int
 	created v1.Time
-	dry     bool // explain only
+	dry     bool              // explain only
+	others  map[string]*state // the stages before this one, by name
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
 }

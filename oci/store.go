@@ -33,6 +33,10 @@ type Store interface {
 	HasTree(set string, chain v1.Hash) bool
 	// AdoptTree takes over a directory as such a tree.
 	AdoptTree(ctx context.Context, set string, chain v1.Hash, dir string) error
+	// Mount returns a directory that lasts, by any text as its key. Others use it
+	// until release if they share it; of those that do not, some wait and some get
+	// another one.
+	Mount(ctx context.Context, key string, share, wait bool) (dir string, release func(), err error)
 	// Scratch is a directory for what a step writes, on the store's file system.
 	Scratch() string
 	// FileHash remembers contents of files by what stat says of them.
