@@ -1,0 +1,184 @@
+package layers
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// OpenArchive looks at the beginning of a stream and returns it uncompressed,
+// and whether it is a tar; its name does not count. Close it to let go of the
+// decompressor; r itself stays open.
+func OpenArchive(r io.Reader) (in io.ReadCloser, isTar bool, err error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	magic, err := br.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, fmt.Errorf("read archive: %w", err)
+	}
+	var z io.ReadCloser
+	if string(magic) == "BZh" {
+		z = io.NopCloser(bzip2.NewReader(br))
+	} else if z, err = Decompress(br); err != nil {
+		return nil, false, err
+	}
+	head := bufio.NewReaderSize(z, 64<<10)
+	block, err := head.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, fmt.Errorf("read archive: %w", err)
+	}
+	_, err = tar.NewReader(bytes.NewReader(block)).Next()
+	isTar = err == nil && len(block) == 512 || len(block) == 512 && !slices.ContainsFunc(block, func(b byte) bool { return b != 0 })
+	return struct {
+		io.Reader
+		io.Closer
+	}{head, z}, isTar, nil
+}
+
+// UnpackArchive unpacks an uncompressed tar, one that is no layer, into a new
+// directory, as files of whoever runs the program. What is no file, directory
+// or link is left out, and the names of that are returned. Nothing is written
+// outside the directory, whatever links or names the tar has: an entry behind a
+// link that leads out is an error. Of entries with one path the last counts.
+func UnpackArchive(ctx context.Context, r io.Reader, dir string) (left []string, err error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("unpack archive: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("unpack archive: %w", err)
+	}
+	defer root.Close()
+	u := unarchiver{root: root, dirs: map[string]fs.FileMode{}}
+	var size int64
+	limits := Limits{}.filled()
+	tr := tar.NewReader(r)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read archive: %w", err)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		size += h.Size
+		if err := limits.check(h, n, size); err != nil {
+			return nil, err
+		}
+		if err := u.entry(h, tr); err != nil {
+			return nil, fmt.Errorf("unpack %s: %w", inRoot(h.Name), err)
+		}
+	}
+	return u.left, u.finish()
+}
+
+type unarchiver struct {
+	root *os.Root
+	dirs map[string]fs.FileMode // set at the end: until then they are writable
+	left []string
+}
+
+func (u *unarchiver) entry(h *tar.Header, content io.Reader) error {
+	name := inRoot(h.Name)
+	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	if name == "." {
+		return nil
+	}
+	if err := u.parents(path.Dir(name)); err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return u.directory(name, mode)
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeSymlink, tar.TypeLink:
+	case tar.TypeXGlobalHeader:
+		return nil
+	default:
+		u.left = append(u.left, name)
+		return nil
+	}
+	if err := u.clear(name); err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeSymlink:
+		return u.root.Symlink(h.Linkname, name)
+	case tar.TypeLink:
+		return u.root.Link(inRoot(h.Linkname), name)
+	}
+	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+// parents makes the directories that the tar has no entries for.
+func (u *unarchiver) parents(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	_, err := u.root.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := u.parents(path.Dir(dir)); err != nil {
+		return err
+	}
+	u.dirs[dir] = 0o755
+	return u.root.Mkdir(dir, 0o700)
+}
+
+func (u *unarchiver) directory(name string, mode fs.FileMode) error {
+	info, err := u.root.Lstat(name)
+	if err == nil && !info.IsDir() {
+		err = u.clear(name)
+		info = nil
+	}
+	if info == nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		err = u.root.Mkdir(name, 0o700)
+	}
+	u.dirs[name] = mode
+	return err
+}
+
+// clear makes room for an entry.
+func (u *unarchiver) clear(name string) error {
+	if _, err := u.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for dir := range u.dirs {
+		if dir == name || strings.HasPrefix(dir, name+"/") {
+			delete(u.dirs, dir)
+		}
+	}
+	return u.root.RemoveAll(name)
+}
+
+// finish sets the modes of directories, the deepest first.
+func (u *unarchiver) finish() error {
+	names := make([]string, 0, len(u.dirs))
+	for name := range u.dirs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		if err := u.root.Chmod(name, u.dirs[name]); err != nil {
+			return fmt.Errorf("unpack archive: %w", err)
+		}
+	}
+	return nil
+}
