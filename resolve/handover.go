@@ -82,8 +82,9 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 	if r.base() != "" {
 		r.Warnings = append(r.Warnings, d.Warnf("parent_image", "ignored: the Dockerfile %s makes the base", d.Dockerfile))
 	}
+	config := r.ownConfig()
 	b := Build{
-		Builder: r.stack.ImageBuilder(), Options: d.ParentBuild.Set(), CLI: d.ParentBuild.CLI(),
+		Builder: r.stack.ImageBuilder(), Options: config.Set(), CLI: config.CLI(),
 		Files: map[string]string{dockerfileName: string(data)}, Own: true,
 	}
 	push := b.Builder != "local" || !needed
@@ -118,8 +119,7 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 		}
 	}
 	r.out.Builds = append(r.out.Builds, b)
-	r.out.Own = &OwnDockerfile{File: file, At: d.Line("dockerfile")}
-	return base, nil
+	return base, r.lowerOwn(ctx, data, b)
 }
 
 // A writer collects the lines of a Dockerfile.

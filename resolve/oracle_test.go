@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kanso-build/kanso/resolve"
+	"github.com/kanso-build/kanso/resolve/plan"
 	"github.com/kanso-build/kanso/resolve/zenml"
 )
 
@@ -56,7 +57,7 @@ type noBases struct {
 }
 
 func (noBases) Config(context.Context, string, string) (resolve.BaseConfig, error) {
-	return resolve.BaseConfig{Env: map[string]string{"VIRTUAL_ENV": "/opt/venv"}}, nil
+	return resolve.BaseConfig{Env: []plan.Var{{Name: "VIRTUAL_ENV", Value: "/opt/venv"}}}, nil
 }
 
 func (b noBases) Digest(_ context.Context, ref string) string { return b.digests[ref] }

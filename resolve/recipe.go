@@ -21,6 +21,7 @@ type recipe struct {
 	requirements []requirementFile
 	apt          []string
 	sources      FileSet
+	own          *plan.Plan // of the user's own Dockerfile, whose image is the base
 }
 
 // makeImages decides which images there are, and what goes in each. Keys with
@@ -165,17 +166,24 @@ func (r *recipe) make(ctx context.Context) (err error) {
 		}
 	}
 	stage := plan.Stage{Base: base, Platform: r.platform()}
+	if r.own != nil {
+		stage = plan.Stage{BaseStage: r.own.Stages[len(r.own.Stages)-1].Name}
+		r.out.Plan = *r.own
+	}
 	if needed {
-		if stage.Steps, err = r.add(ctx, stage); err != nil {
+		r.mainOptions()
+		if stage.Steps, err = r.add(ctx, stage, base); err != nil {
 			return err
 		}
 	}
-	r.out.Plan = plan.Plan{Stages: []plan.Stage{stage}}
+	if needed || r.own == nil {
+		r.out.Plan.Stages = append(r.out.Plan.Stages, stage)
+	}
 	return nil
 }
 
-// add decides what is added to the base.
-func (r *recipe) add(ctx context.Context, stage plan.Stage) ([]plan.Step, error) {
+// add decides what is added to the base, which ZenML calls base.
+func (r *recipe) add(ctx context.Context, stage plan.Stage, base string) ([]plan.Step, error) {
 	switch {
 	case r.out.ContainsCode:
 		var err error
@@ -190,7 +198,7 @@ func (r *recipe) add(ctx context.Context, stage plan.Stage) ([]plan.Step, error)
 		r.Files = r.sources
 		r.Files.Root = r.Context
 	}
-	r.handOver(stage.Base)
+	r.handOver(base)
 	var contents []string
 	for _, f := range r.requirements {
 		contents = append(contents, f.content)

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kanso-build/kanso/resolve/dockerfile"
 	"github.com/kanso-build/kanso/resolve/plan"
 	"github.com/kanso-build/kanso/resolve/zenml"
 )
@@ -80,7 +81,8 @@ type Result struct {
 	Keys []Key
 	// Registry is that of the stack; empty if it has none.
 	Registry string
-	// Context is the source root, which the files of Copy steps are in.
+	// Context is the build context of the plans: the source root, or that of a
+	// Dockerfile.
 	Context string
 	// Warnings are for people, one line each.
 	Warnings []string
@@ -126,13 +128,27 @@ type Image struct {
 	// Broken are settings that ZenML's Dockerfile would not build with; it can
 	// be written all the same.
 	Broken []error
-	// Own is the user's own Dockerfile that the base is built from first; nil
-	// for most images.
-	Own *OwnDockerfile
+	// Contexts are directories that the plan names as further build contexts.
+	Contexts map[string]string
+	// NoCache says that every layer is made again, as the settings ask.
+	NoCache bool
+	// Secrets and SSH are options of the settings with the names and the values
+	// of docker build's flags.
+	Secrets, SSH []string
+	// Epoch is the time in seconds that a Dockerfile's SOURCE_DATE_EPOCH names;
+	// nil for most.
+	Epoch *int64
 }
 
-// Base is the base of the image.
-func (i Image) Base() string { return i.Plan.Stages[0].Base }
+// Base is the base of the image, of the last stage that has one of its own.
+func (i Image) Base() string {
+	for _, s := range slices.Backward(i.Plan.Stages) {
+		if s.Base != "" {
+			return s.Base
+		}
+	}
+	return ""
+}
 
 // Dockerfile is the one that ZenML would have generated; empty if none.
 func (i Image) Dockerfile() string {
@@ -142,17 +158,8 @@ func (i Image) Dockerfile() string {
 	return i.Builds[len(i.Builds)-1].Files[dockerfileName]
 }
 
-// An OwnDockerfile is the user's own, with the place in the settings.
-type OwnDockerfile struct {
-	File string
-	At   *zenml.Error
-}
-
 // BaseConfig is what must be known of a base.
-type BaseConfig struct {
-	Env              map[string]string
-	User, WorkingDir string
-}
+type BaseConfig = dockerfile.Config
 
 // Bases tells of bases.
 type Bases interface {

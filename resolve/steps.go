@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,12 +134,11 @@ func (r *recipe) literal(ctx context.Context, key string, list []zenml.Var, stag
 			r.warnf("%s holds a URL with a password, which everybody can read who gets the image", v.Name)
 		}
 		word := r.envWord(v)
-		if known == nil && strings.Contains(word, "$") && r.bases != nil && r.out.Own == nil {
-			config, err := r.bases.Config(ctx, stage.Base, stage.Platform)
-			if err != nil {
+		if known == nil && strings.Contains(word, "$") && r.bases != nil {
+			var err error
+			if known, err = r.baseEnv(ctx, stage); err != nil {
 				return nil, err
 			}
-			known = config.Env
 		}
 		read, err := dockerfile.Env(word, known)
 		if err != nil {
@@ -213,15 +213,16 @@ func (r *recipe) installs(ctx context.Context, stage plan.Stage) ([]plan.Step, e
 
 // checkVenv warns where uv would find no environment to install into.
 func (r *recipe) checkVenv(ctx context.Context, stage plan.Stage) error {
-	if r.base() == "" || slices.ContainsFunc(r.docker.InstallerArgs, func(a zenml.Arg) bool { return a.Name == "system" || a.Name == "python" }) {
+	if r.base() == "" && r.own == nil || slices.ContainsFunc(r.docker.InstallerArgs, func(a zenml.Arg) bool { return a.Name == "system" || a.Name == "python" }) {
 		return nil
 	}
-	config, err := r.bases.Config(ctx, stage.Base, stage.Platform)
+	env, err := r.baseEnv(ctx, stage)
 	if err != nil {
 		return err
 	}
-	if config.Env["VIRTUAL_ENV"] == "" && config.Env["CONDA_PREFIX"] == "" && config.Env["UV_SYSTEM_PYTHON"] == "" {
-		r.warnf("the base %s has no active virtual environment, so uv may refuse to install: python_package_installer_args: {system: null} lets it", stage.Base)
+	if env["VIRTUAL_ENV"] == "" && env["CONDA_PREFIX"] == "" && env["UV_SYSTEM_PYTHON"] == "" {
+		r.warnf("the base %s has no active virtual environment, so uv may refuse to install: python_package_installer_args: {system: null} lets it",
+			cmp.Or(stage.Base, r.docker.Dockerfile))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,12 +22,14 @@ type buildRun struct {
 	project  projectFlags
 	registry registryFlags
 	sandbox  sandboxFlags
+	docker   dockerfileFlags
 	cache    *string
 
-	tags, outputs, secrets                   []string
+	projectOnly                              []string // flags
+	tags, outputs, secrets, ssh              []string
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
-	record                                   string
+	record, iidFile                          string
 
 	times times
 }
@@ -33,21 +37,32 @@ type buildRun struct {
 func (a *app) buildVerb() *cobra.Command {
 	b := &buildRun{app: a}
 	c := &cobra.Command{
-		Use:   "build [DIR]",
-		Short: "Build the images of a ZenML project",
+		Use:   "build [DIR | -f FILE [CONTEXT]]",
+		Short: "Build the images of a ZenML project, or a Dockerfile",
 		Long: `Build the image of the ZenML project in DIR (else in the current directory), and
 push it or write it to files. Steps with settings of their own get images of their own.
-Where the images were pushed are the only lines on stdout, one for each.`,
+Where the images were pushed are the only lines on stdout, one for each.
+
+With -f FILE the image of a Dockerfile is built, as docker build would, from CONTEXT: a
+directory (else the current one), a tar file, or - for a tar on stdin, in which FILE is
+then. -f - reads the Dockerfile from stdin. Ignore rules are those of
+FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is.`,
 		Example: `  kanso build --config run.yaml --stack stack.yaml -t registry.example/team/zenml:v1 --push
-  kanso build --requirement scikit-learn --output docker-archive:image.tar`,
-		Args: atMost(1, "project directory"),
+  kanso build --requirement scikit-learn --output docker-archive:image.tar
+  kanso build -f Dockerfile --build-arg V=1 -t registry.example/team/app:v1 --push .`,
+		Args: atMost(1, "project directory or context"),
 		RunE: func(c *cobra.Command, args []string) error { return b.run(c.Context(), args) },
 	}
 	b.project.add(c)
+	b.projectOnly = append(projectNames(c.Flags()), "build-record")
+	b.docker.add(c)
+	b.docker.addBuild(c)
 	b.registry.add(c)
 	b.sandbox.add(c)
 	b.cache = cacheFlag(c)
 	f := c.Flags()
+	f.StringArrayVar(&b.ssh, "ssh", nil, "with -f: an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
+	f.StringVar(&b.iidFile, "iidfile", "", "with -f: write the image's id, the digest of its configuration, to `FILE`")
 	f.StringArrayVarP(&b.tags, "tag", "t", nil, "what the image is called, `NAME[:TAG]` (repeatable), else ZenML's name in the stack's registry")
 	f.BoolVar(&b.push, "push", false, "push it")
 	f.StringArrayVarP(&b.outputs, "output", "o", nil, "write it to `PLACE`: oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE (repeatable)")
@@ -55,7 +70,7 @@ Where the images were pushed are the only lines on stdout, one for each.`,
 	f.StringVar(&b.metadataFile, "metadata-file", "", "write what was built to `FILE`, as JSON")
 	f.StringVar(&b.record, "build-record", "", "write ZenML's record of the build to `FILE`, for zenml pipeline run --build")
 	f.StringVar(&b.format, "format", "", "media types of `KIND` docker or oci, else those of the base")
-	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
+	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID, or with -f for those that ask for it: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
 	f.BoolVar(&b.noCache, "no-cache", false, "make every layer again")
 	f.StringVar(&b.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
 	return c
@@ -63,6 +78,9 @@ Where the images were pushed are the only lines on stdout, one for each.`,
 
 func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	b.times.start = now()
+	if b.docker.quiet {
+		b.report = "quiet"
+	}
 	show, err := b.display(b.report)
 	if err != nil {
 		return err
@@ -84,14 +102,12 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err := goal.named(client, b.tags); err != nil {
 		return err
 	}
-	result, err := resolve.Resolve(ctx, options, bases{client}, host{b.app})
+	result, remove, err := b.decide(ctx, b.docker, options, args, dir, client)
 	if err != nil {
 		return err
 	}
-	for _, i := range result.Images {
-		b.redact.add(envSecrets(i.StepEnv)...)
-	}
-	b.warn(result.Warnings...)
+	defer remove()
+	b.warn(append(b.docker.ignored(), result.Warnings...)...)
 	b.times.resolved = now()
 	images, err := b.targets(client, goal, result)
 	if err != nil {
@@ -115,6 +131,9 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 
 // check reads the flags that can be wrong before anything is done.
 func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
+	if err := b.docker.check(b.projectOnly); err != nil {
+		return nil, resolve.Options{}, err
+	}
 	options, err := b.project.options(b.env, args)
 	if err != nil {
 		return nil, options, err
@@ -129,6 +148,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if err != nil {
 		return nil, options, err
 	}
+	b.push = b.push || g.push
 	for _, o := range g.outputs {
 		options.Outputs = append(options.Outputs, o.Path)
 	}
@@ -153,10 +173,6 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		return err
 	}
 	defer remove()
-	mounts, err := b.secretMounts(b.secrets, private)
-	if err != nil {
-		return err
-	}
 	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(root, manager) }}
 	access, err := lend.access(ctx)
 	if err != nil {
@@ -168,9 +184,12 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			continue
 		}
 		builder := oci.Builder{
-			Context: root, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
-			Access: access, StepEnv: t.StepEnv, Mounts: mounts, Time: date, Created: date, Format: b.format,
-			NoCache: b.noCache, Output: show.output(), Progress: show, Now: now,
+			Context: root, Contexts: t.Contexts, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
+			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
+			NoCache: b.noCache || t.NoCache, Output: show.output(), Progress: show, Now: now,
+		}
+		if err := b.lend(&builder, t, private); err != nil {
+			return err
 		}
 		if t.built, err = builder.Build(ctx, t.Plan); err != nil {
 			if len(images) > 1 {
@@ -178,6 +197,36 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			}
 			return err
 		}
+	}
+	return nil
+}
+
+// lend gives steps what the host lends them: secrets and agents. In a project
+// every step has the secrets; a Dockerfile says which step has which.
+func (b *buildRun) lend(builder *oci.Builder, t *target, private string) error {
+	dir, err := os.MkdirTemp(private, "secrets-")
+	if err != nil {
+		return fmt.Errorf("keep secrets: %w", err)
+	}
+	list, err := b.app.secrets(slices.Concat(t.Secrets, b.secrets), dir)
+	if err != nil {
+		return err
+	}
+	builder.Secrets = map[string]string{}
+	for _, s := range list {
+		builder.Secrets[s.id] = s.file
+	}
+	if !b.docker.given() {
+		if builder.Mounts, err = secretMounts(list[len(t.Secrets):]); err != nil {
+			return err
+		}
+	}
+	if builder.Agents, err = b.agents(slices.Concat(t.SSH, b.ssh)); err != nil {
+		return err
+	}
+	if t.Epoch != nil {
+		builder.Time = time.Unix(*t.Epoch, 0).UTC()
+		builder.Created = builder.Time
 	}
 	return nil
 }

@@ -29,11 +29,6 @@ func (b *buildRun) targets(client *oci.Client, g *goal, r resolve.Result) ([]*ta
 	}
 	list := make([]*target, len(r.Images))
 	for i, image := range r.Images {
-		if image.Own != nil {
-			at := *image.Own.At
-			at.Msg, at.Advice = "settings.docker.dockerfile: kanso does not build Dockerfiles of your own yet", "build it with another tool, and name its image with parent_image"
-			return nil, &at
-		}
 		if err := errors.Join(image.Broken...); err != nil {
 			return nil, err
 		}
@@ -143,6 +138,15 @@ func (b *buildRun) reports(r resolve.Result, images []*target, digests []string)
 			return fmt.Errorf("--digest-file: %w", err)
 		}
 	}
+	if b.iidFile != "" {
+		id, err := images[0].built.ConfigName()
+		if err == nil {
+			err = writeWhole(b.iidFile, []byte(id.String()))
+		}
+		if err != nil {
+			return fmt.Errorf("--iidfile: %w", err)
+		}
+	}
 	if b.metadataFile != "" {
 		data, err := metadata(r, images, b.times)
 		if err == nil {
@@ -189,12 +193,20 @@ func push(ctx context.Context, client *oci.Client, t *target) ([]string, error) 
 type goal struct {
 	tags    []name.Tag
 	outputs []oci.Output
+	push    bool // as an output says
 }
 
 func newGoal(outputs []string) (*goal, error) {
 	g := &goal{}
 	for _, o := range outputs {
-		out, err := oci.ParseOutput(o)
+		place, push, err := dockerOutput(o)
+		if err != nil {
+			return nil, err
+		}
+		if g.push = g.push || push; push {
+			continue
+		}
+		out, err := oci.ParseOutput(place)
 		if err != nil {
 			return nil, usagef("--output %s: %w", o, err)
 		}
@@ -207,6 +219,39 @@ func newGoal(outputs []string) (*goal, error) {
 		g.outputs = append(g.outputs, out)
 	}
 	return g, nil
+}
+
+// dockerOutput is an output as docker build has it, "type=KIND,dest=FILE", as
+// one of ours; others are as they are.
+func dockerOutput(text string) (place string, push bool, err error) {
+	if !strings.HasPrefix(text, "type=") {
+		return text, false, nil
+	}
+	words := map[string]string{}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		words[name] = value
+	}
+	kind, dest, tar := words["type"], words["dest"], words["tar"]
+	push = kind == "registry" || kind == "image" && words["push"] == "true"
+	for _, name := range []string{"type", "dest", "tar", "push"} {
+		delete(words, name)
+	}
+	for name := range sorted(words) {
+		return "", false, usagef("--output %s: %s is not supported", text, name)
+	}
+	switch {
+	case push:
+		return "", true, nil
+	case dest == "":
+	case kind == "oci" && tar == "false":
+		return "oci:" + dest, false, nil
+	case kind == "oci":
+		return "oci-archive:" + dest, false, nil
+	case kind == "docker" && tar != "false":
+		return "docker-archive:" + dest, false, nil
+	}
+	return "", false, usagef("--output %s: want oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, type=oci,dest=FILE, type=docker,dest=FILE or type=registry", text)
 }
 
 // named takes the names of the command line.

@@ -10,6 +10,7 @@ import (
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve"
+	"github.com/kanso-build/kanso/resolve/plan"
 )
 
 // client returns what reaches registries.
@@ -45,12 +46,16 @@ func (b bases) Config(ctx context.Context, ref, platform string) (resolve.BaseCo
 	if err != nil {
 		return resolve.BaseConfig{}, fmt.Errorf("base %s: %w", ref, err)
 	}
-	env := map[string]string{}
-	for _, e := range file.Config.Env {
-		name, value, _ := strings.Cut(e, "=")
-		env[name] = value
+	c := file.Config
+	out := resolve.BaseConfig{
+		User: c.User, WorkingDir: c.WorkingDir, Shell: c.Shell, OnBuild: c.OnBuild,
+		OS: base.Platform.OS, Architecture: base.Platform.Architecture, Variant: base.Platform.Variant,
 	}
-	return resolve.BaseConfig{Env: env, User: file.Config.User, WorkingDir: file.Config.WorkingDir}, nil
+	for _, e := range c.Env {
+		name, value, _ := strings.Cut(e, "=")
+		out.Env = append(out.Env, plan.Var{Name: name, Value: value})
+	}
+	return out, nil
 }
 
 // Digest implements [resolve.Bases].

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kanso-build/kanso/layers/cache"
+	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
@@ -17,24 +20,30 @@ import (
 func (a *app) planVerb() *cobra.Command {
 	var project projectFlags
 	var registry registryFlags
+	var docker dockerfileFlags
 	var asJSON bool
 	var dockerfile string
 	var cacheDir *string
 	c := &cobra.Command{
-		Use:   "plan [DIR]",
+		Use:   "plan [DIR | -f FILE [CONTEXT]]",
 		Short: "Print what a build would do",
-		Args:  atMost(1, "project directory"),
+		Args:  atMost(1, "project directory or context"),
 	}
 	project.add(c)
+	projectOnly := append(projectNames(c.Flags()), "dockerfile")
+	docker.add(c)
 	registry.add(c)
 	cacheDir = cacheFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	c.Flags().StringVar(&dockerfile, "dockerfile", "", "write what ZenML would have handed to Docker into `DIR`: its Dockerfiles, contexts and record (as with --compat zenml)")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := docker.check(projectOnly); err != nil {
+			return err
+		}
 		if dockerfile != "" {
 			project.compat = "zenml"
 		}
-		r, err := a.resolve(c.Context(), project, registry, *cacheDir, args)
+		r, err := a.resolve(c.Context(), docker, project, registry, *cacheDir, args)
 		if err != nil {
 			return err
 		}
@@ -50,7 +59,7 @@ func (a *app) planVerb() *cobra.Command {
 }
 
 // resolve decides what goes in the image, for verbs that build nothing.
-func (a *app) resolve(ctx context.Context, p projectFlags, reg registryFlags, cacheDir string, args []string) (r resolve.Result, err error) {
+func (a *app) resolve(ctx context.Context, d dockerfileFlags, p projectFlags, reg registryFlags, cacheDir string, args []string) (r resolve.Result, err error) {
 	options, err := p.options(a.env, args)
 	if err != nil {
 		return r, err
@@ -64,14 +73,31 @@ func (a *app) resolve(ctx context.Context, p projectFlags, reg registryFlags, ca
 	if err != nil {
 		return r, err
 	}
-	if r, err = resolve.Resolve(ctx, options, bases{client}, host{a}); err != nil {
+	r, remove, err := a.decide(ctx, d, options, args, dir, client)
+	if err != nil {
 		return r, err
+	}
+	remove()
+	a.warn(r.Warnings...)
+	return r, nil
+}
+
+// decide decides what goes in the image of a project or of a Dockerfile. The
+// function that it returns removes what was unpacked for it.
+func (a *app) decide(ctx context.Context, d dockerfileFlags, o resolve.Options, args []string, dir *cache.Dir, client *oci.Client) (r resolve.Result, remove func(), err error) {
+	remove = func() {}
+	if d.given() {
+		r, remove, err = a.dockerfile(ctx, d, o.Platform, args, dir.Scratch(), bases{client})
+	} else {
+		r, err = resolve.Resolve(ctx, o, bases{client}, host{a})
+	}
+	if err != nil {
+		return r, nil, err
 	}
 	for _, i := range r.Images {
 		a.redact.add(envSecrets(i.StepEnv)...)
 	}
-	a.warn(r.Warnings...)
-	return r, nil
+	return r, remove, nil
 }
 
 // planJSON prints plans for programs.
@@ -90,8 +116,8 @@ func planJSON(w io.Writer, r resolve.Result) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(struct {
-		ZenML  string  `json:"zenml"`
-		Python string  `json:"python"`
+		ZenML  string  `json:"zenml,omitempty"`
+		Python string  `json:"python,omitempty"`
 		Images []image `json:"images"`
 	}{r.ZenML, r.Python, images})
 }
@@ -99,7 +125,9 @@ func planJSON(w io.Writer, r resolve.Result) error {
 // planText prints plans for people.
 func planText(w io.Writer, r resolve.Result) error {
 	out := &errWriter{w: w}
-	fmt.Fprintf(out, "# ZenML %s, Python %s\n", r.ZenML, r.Python)
+	if r.ZenML != "" {
+		fmt.Fprintf(out, "# ZenML %s, Python %s\n", r.ZenML, r.Python)
+	}
 	for n, i := range r.Images {
 		if len(r.Images) > 1 || len(r.Keys) > 1 {
 			fmt.Fprintf(out, "\n# for %s\n", strings.Join(r.KeysOf(n), ", "))
@@ -119,7 +147,7 @@ func planText(w io.Writer, r resolve.Result) error {
 
 // stageText prints a stage.
 func stageText(out io.Writer, s plan.Stage) {
-	fmt.Fprintf(out, "FROM %s", s.Base)
+	fmt.Fprintf(out, "FROM %s", cmp.Or(s.Base, s.BaseStage))
 	if s.Platform != "" {
 		fmt.Fprintf(out, " for %s", s.Platform)
 	}

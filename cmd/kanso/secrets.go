@@ -11,23 +11,33 @@ import (
 	"github.com/kanso-build/kanso/layers/sandbox"
 )
 
-// secretMounts are the values of --secret as files for steps.
-func (a *app) secretMounts(flags []string, dir string) ([]sandbox.Mount, error) {
-	var out []sandbox.Mount
+// A secret is a value that steps may be given, in a file that nobody else can
+// read.
+type secret struct{ id, file string }
+
+// secrets are the values of --secret, and of the settings' options of the same
+// name, as files in a directory. The redactor knows them then.
+func (a *app) secrets(flags []string, dir string) ([]secret, error) {
+	var out []secret
 	for _, f := range flags {
-		id, file, err := a.secret(f, dir)
+		id, data, err := a.secret(f)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, lent(file, "/run/secrets/"+id))
+		a.redact.add(string(data))
+		file := filepath.Join(dir, fmt.Sprintf("secret-%d", len(out)))
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			return nil, fmt.Errorf("--secret id=%s: %w", id, err)
+		}
+		out = append(out, secret{id, file})
 	}
 	return out, nil
 }
 
-// secret reads id=ID,src=FILE or id=ID,env=VAR and returns a file with the
-// value, which is known to the redactor then.
-func (a *app) secret(flag, dir string) (id, file string, err error) {
-	var src, env string
+// secret reads id=ID,src=FILE or id=ID,env=VAR, and returns the value. As with
+// docker build, an ID alone is the name of a variable or else of a file.
+func (a *app) secret(flag string) (id string, data []byte, err error) {
+	var src, env, kind string
 	for part := range strings.SplitSeq(flag, ",") {
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
@@ -37,31 +47,77 @@ func (a *app) secret(flag, dir string) (id, file string, err error) {
 			src = value
 		case "env":
 			env = value
-		case "type": // as Docker has it
+		case "type":
+			kind = value
 		default:
-			return "", "", usagef("--secret: unknown word %q: want id=ID,src=FILE or id=ID,env=VAR", name)
+			return "", nil, usagef("--secret: unknown word %q: want id=ID,src=FILE or id=ID,env=VAR", name)
 		}
 	}
-	if !regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`).MatchString(id) || (src == "") == (env == "") {
-		return "", "", usagef("--secret: want id=ID,src=FILE or id=ID,env=VAR")
+	if kind == "env" && env == "" {
+		src, env = "", src
 	}
-	var data []byte
+	if _, ok := a.env[id]; src == "" && env == "" && ok {
+		env = id
+	} else if src == "" && env == "" {
+		src = id
+	}
+	if id == "" || src != "" && env != "" || kind != "" && kind != "env" && kind != "file" {
+		return "", nil, usagef("--secret: want id=ID,src=FILE or id=ID,env=VAR")
+	}
 	if env != "" {
 		value, ok := a.env[env]
 		if !ok {
-			return "", "", usagef("--secret id=%s: variable %s is not set", id, env)
+			return "", nil, usagef("--secret id=%s: variable %s is not set", id, env)
 		}
-		data = []byte(value)
-	} else if data, err = os.ReadFile(src); err != nil {
-		return "", "", fmt.Errorf("--secret id=%s: %w", id, err)
+		return id, []byte(value), nil
 	}
-	a.redact.add(string(data))
-	file = filepath.Join(dir, "secret-"+id)
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		return "", "", fmt.Errorf("--secret id=%s: %w", id, err)
+	if data, err = os.ReadFile(src); err != nil {
+		return "", nil, fmt.Errorf("--secret id=%s: %w", id, err)
 	}
-	return id, file, nil
+	return id, data, nil
 }
+
+// secretMounts are secrets as files for all steps of a project.
+func secretMounts(secrets []secret) ([]sandbox.Mount, error) {
+	var out []sandbox.Mount
+	for _, s := range secrets {
+		if !regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`).MatchString(s.id) {
+			return nil, usagef("--secret: %q is not an ID that a file could be called by", s.id)
+		}
+		out = append(out, lent(s.file, "/run/secrets/"+s.id))
+	}
+	return out, nil
+}
+
+// agents are the values of --ssh: sockets of agents by their ids.
+func (a *app) agents(flags []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, f := range flags {
+		id, socket, named := strings.Cut(f, "=")
+		if id == "" {
+			return nil, usagef("--ssh %s: want default, or ID=SOCKET", f)
+		}
+		if !named {
+			if socket = a.env["SSH_AUTH_SOCK"]; socket == "" {
+				return nil, hinted(usagef("--ssh %s: there is no agent: SSH_AUTH_SOCK is not set", f), agentHint)
+			}
+		}
+		info, err := os.Stat(socket)
+		if err != nil {
+			return nil, fmt.Errorf("--ssh %s: %w", f, err)
+		}
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, hinted(usagef("--ssh %s: %s is not the socket of an agent, and kanso reads no keys", f, socket), agentHint)
+		}
+		if out[id], err = filepath.Abs(socket); err != nil {
+			return nil, fmt.Errorf("--ssh %s: %w", f, err)
+		}
+	}
+	return out, nil
+}
+
+// agentHint is how keys come to an agent.
+const agentHint = "eval $(ssh-agent), ssh-add KEY, then --ssh default"
 
 // envSecrets are the values of the environment that look secret: by their
 // name, or as the password in a URL.

@@ -30,8 +30,9 @@ type Docker struct {
 	ContextRoot string // build_context_root
 	ParentBuild BuildConfig
 	Build       BuildConfig
-	Skip        bool // skip_build
-	NoReuse     bool // prevent_build_reuse
+	OldOptions  []NamedValue // build_options, which parent_image_build_config took the place of
+	Skip        bool         // skip_build
+	NoReuse     bool         // prevent_build_reuse
 
 	Requirements     []string // a list of them
 	RequirementsFile string   // or the path of a file with them
@@ -409,14 +410,18 @@ func (r *dockerReader) old(n *yaml.Node, key string) (err error) {
 		var list []NamedValue
 		list, err = r.named(n, key)
 		r.d.values[key] = plainMap(list)
+		r.d.OldOptions = list
 	case "required_hub_plugins":
 		r.d.values[key], err = r.texts(n, r.name(key))
 	default:
 		r.d.values[key], err = r.truth(n, r.name(key))
 	}
-	if key == "dockerignore" {
+	switch key {
+	case "dockerignore":
 		r.warnf(key, "deprecated: build_config.dockerignore took its place")
-	} else {
+	case "build_options":
+		r.warnf(key, "deprecated: parent_image_build_config.build_options took its place")
+	default:
 		r.warnf(key, "deprecated, and without effect")
 	}
 	return err

@@ -131,3 +131,52 @@ func (c BuildConfig) Labels() []NamedValue {
 	}
 	return nil
 }
+
+// WithOptions is the configuration with other options, as they are.
+func (c BuildConfig) WithOptions(options []NamedValue) BuildConfig {
+	c.Options, c.given, c.hasOptions = options, true, true
+	return c
+}
+
+// A BuildOption is an option with its value as words: those of a list, of a
+// mapping NAME=VALUE, and else one. An option that is true has the word "true",
+// one without a value none.
+type BuildOption struct {
+	Name  string
+	Words []string
+}
+
+// Each are the options that are neither null nor false, in their order.
+func (c BuildConfig) Each() []BuildOption {
+	var list []BuildOption
+	for _, o := range c.Options {
+		b := BuildOption{Name: o.Name}
+		if o.Value.IsNull() {
+			if o.Value.node != nil && !slices.Contains(buildOptions, o.Name) {
+				list = append(list, b)
+			}
+			continue
+		}
+		switch n := deref(o.Value.node); n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				b.Words = append(b.Words, pyStr(n.Content[i])+"="+pyStr(n.Content[i+1]))
+			}
+		case yaml.SequenceNode:
+			for _, item := range n.Content {
+				b.Words = append(b.Words, pyStr(item))
+			}
+		default:
+			x, isBool := scalar(n).(bool)
+			if isBool && !x {
+				continue
+			}
+			b.Words = []string{pyStr(n)}
+			if isBool {
+				b.Words = []string{"true"}
+			}
+		}
+		list = append(list, b)
+	}
+	return list
+}
