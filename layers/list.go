@@ -11,30 +11,6 @@ import (
 	"strings"
 )
 
-// An Entry is what one entry of a layer says, without its content.
-type Entry struct {
-	// Path is as in [File]; the root is ".".
-	Path     string      `json:"path"`
-	Mode     fs.FileMode `json:"mode,omitempty"`
-	UID      int         `json:"uid,omitempty"`
-	GID      int         `json:"gid,omitempty"`
-	Size     int64       `json:"size,omitempty"` // of a regular file, in bytes
-	Link     string      `json:"link,omitempty"` // of a hard link: a path like Path
-	HardLink bool        `json:"hard_link,omitempty"`
-	// Whiteout says that Path is deleted, Opaque that what lower layers have
-	// below the directory Path is.
-	Whiteout bool `json:"whiteout,omitempty"`
-	Opaque   bool `json:"opaque,omitempty"`
-}
-
-// A Listing says what a layer holds. It can be kept as JSON.
-type Listing struct {
-	Entries []Entry `json:"entries"`
-	// Files has the contents of the small files that facts are read from:
-	// etc/passwd and etc/group.
-	Files map[string][]byte `json:"files,omitempty"`
-}
-
 // Limits bound what is accepted of a layer. Zero fields are our defaults,
 // which are far above what real images have.
 type Limits struct {
@@ -78,28 +54,22 @@ func kept(p string) bool { return p == "etc/passwd" || p == "etc/group" }
 
 // List reads a layer, an uncompressed tar, and says what it holds.
 func List(ctx context.Context, r io.Reader) (Listing, error) {
-	var list Listing
-	err := Each(ctx, r, func(e Entry, content io.Reader) error {
-		return list.add(e, content)
-	})
-	return list, err
+	return ListWithin(ctx, r, Limits{})
 }
 
-// add notes an entry; content is read only if it is to be kept.
-func (l *Listing) add(e Entry, content io.Reader) error {
-	l.Entries = append(l.Entries, e)
-	if !kept(e.Path) || !e.Mode.IsRegular() || e.HardLink || e.Whiteout || e.Size > keptLimit {
+// ListWithin is [List] for a tar that may have less in it than a layer.
+func ListWithin(ctx context.Context, r io.Reader, max Limits) (Listing, error) {
+	var list Listing
+	buf := make([]byte, 64<<10)
+	err := each(ctx, r, max, func(e Entry, _ *tar.Header, content io.Reader) error {
+		c := list.begin(e, content)
+		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, buf); err != nil {
+			return err
+		}
+		list.end(c)
 		return nil
-	}
-	data, err := io.ReadAll(content)
-	if err != nil {
-		return err
-	}
-	if l.Files == nil {
-		l.Files = map[string][]byte{}
-	}
-	l.Files[e.Path] = data
-	return nil
+	})
+	return list, err
 }
 
 // Each calls visit for every entry of a layer, an uncompressed tar, in order.
@@ -144,7 +114,7 @@ func each(ctx context.Context, r io.Reader, max Limits, visit func(e Entry, h *t
 
 // entryOf reads a header. Entries that say nothing about files are not ok.
 func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
-	e = Entry{Path: inRoot(h.Name), UID: h.Uid, GID: h.Gid, Link: h.Linkname}
+	e = Entry{Path: inRoot(h.Name), UID: h.Uid, GID: h.Gid, Link: h.Linkname, Time: h.ModTime.Unix()}
 	dir, name := path.Split(e.Path)
 	switch {
 	case name == opaqueName:
@@ -167,6 +137,14 @@ func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
 			e.Mode |= bit
 		}
 	}
+	for record, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(record, xattrPrefix); ok && portable(name) {
+			if e.Xattrs == nil {
+				e.Xattrs = map[string][]byte{}
+			}
+			e.Xattrs[name] = []byte(value)
+		}
+	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		e.Size = h.Size
@@ -180,8 +158,10 @@ func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
 		e.Mode |= fs.ModeNamedPipe
 	case tar.TypeChar:
 		e.Mode |= fs.ModeDevice | fs.ModeCharDevice
+		e.Major, e.Minor = h.Devmajor, h.Devminor
 	case tar.TypeBlock:
 		e.Mode |= fs.ModeDevice
+		e.Major, e.Minor = h.Devmajor, h.Devminor
 	case tar.TypeXGlobalHeader:
 		return e, false, nil
 	default:

@@ -110,15 +110,6 @@ func xattrs(file string, h *tar.Header) error {
 	return nil
 }
 
-// portable says whether an extended attribute belongs to the image and not to
-// the way in which it is unpacked.
-func portable(name string) bool {
-	if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "user.containers.") {
-		return false
-	}
-	return strings.HasPrefix(name, "user.") || name == "security.capability"
-}
-
 // copyFile copies a regular file with its mode, time and kept owner.
 func copyFile(from, to string, info fs.FileInfo) error {
 	if err := copyContent(from, to); err != nil {

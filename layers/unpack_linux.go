@@ -45,15 +45,11 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (List
 	}
 	var list Listing
 	err := each(ctx, r, o.Max, func(e Entry, h *tar.Header, content io.Reader) error {
-		if kept(e.Path) && e.Mode.IsRegular() && !e.HardLink && !e.Whiteout && e.Size <= keptLimit {
-			var data strings.Builder
-			content = io.TeeReader(content, &data)
-			defer func() { list.keep(e.Path, data.String()) }()
-		}
-		list.Entries = append(list.Entries, e)
-		if err := u.entry(e, h, content); err != nil {
+		c := list.begin(e, content)
+		if err := u.entry(e, h, c); err != nil {
 			return fmt.Errorf("unpack /%s: %w", e.Path, err)
 		}
+		list.end(c)
 		return nil
 	})
 	if err == nil {
@@ -63,13 +59,6 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (List
 		err = u.table.write(TreeTable(dir))
 	}
 	return list, err
-}
-
-func (l *Listing) keep(p, data string) {
-	if l.Files == nil {
-		l.Files = map[string][]byte{}
-	}
-	l.Files[p] = []byte(data)
 }
 
 type unpacker struct {

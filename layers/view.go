@@ -3,6 +3,7 @@ package layers
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ const maxLinks = 40
 
 // A View shows layers, known by their listings, as one tree. It reads no file.
 type View struct {
-	root  *node
-	files map[string][]byte
+	root   *node
+	files  map[string][]byte
+	lists  int // how many were merged
+	inodes int // how many were given out
 }
 
 // node is a file of the merged tree.
@@ -27,14 +30,15 @@ type node struct {
 func NewView(lists []Listing) *View {
 	v := &View{root: &node{entry: Entry{Path: ".", Mode: fs.ModeDir | 0o755}}, files: map[string][]byte{}}
 	for _, l := range lists {
-		v.apply(l)
+		v.Apply(l)
 	}
 	return v
 }
 
-// apply puts a layer on top. Its deletions concern only what is below it, so
+// Apply puts a layer on top. Its deletions concern only what is below it, so
 // they come first.
-func (v *View) apply(l Listing) {
+func (v *View) Apply(l Listing) {
+	defer func() { v.lists++ }()
 	for _, e := range l.Entries {
 		switch {
 		case e.Opaque:
@@ -88,10 +92,13 @@ func (v *View) put(e Entry, files map[string][]byte) {
 		v.root.entry = e
 		return
 	}
-	if e.HardLink { // the same file under another name
-		if n := v.find(e.Link); n != nil {
-			e.Mode, e.UID, e.GID, e.Size = n.entry.Mode, n.entry.UID, n.entry.GID, n.entry.Size
-		}
+	if n := v.linked(e); n != nil { // the same file under another name
+		link := n.entry
+		link.Path, link.Link, link.HardLink = e.Path, e.Link, true
+		e = link
+	} else {
+		v.inodes++
+		e.List, e.From, e.Inode = v.lists, e.Path, v.inodes
 	}
 	content := files[e.Path]
 	dir, name := path.Split(e.Path)
@@ -114,6 +121,66 @@ func (v *View) put(e Entry, files map[string][]byte) {
 	}
 }
 
+// linked returns what a hard link is another name of.
+func (v *View) linked(e Entry) *node {
+	if !e.HardLink {
+		return nil
+	}
+	dir, name := path.Split(e.Link)
+	real, err := v.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	return v.find(path.Join(real, name))
+}
+
+// Put adds an entry as a further layer that has no other would, and Remove
+// takes away what is at a path: that is how a step looks ahead. What Put adds
+// has no content in any list until [View.Apply] names it again.
+func (v *View) Put(e Entry) { v.put(e, nil) }
+
+// Remove takes a path and what is below it away. Links are not followed.
+func (v *View) Remove(p string) {
+	dir, name := path.Split(inRoot(p))
+	if n := v.find(strings.TrimSuffix(dir, "/")); n != nil {
+		delete(n.children, name)
+		v.forget(inRoot(p))
+	}
+}
+
+// Clone returns a view that changes on its own.
+func (v *View) Clone() *View {
+	c := *v
+	c.root, c.files = v.root.clone(), maps.Clone(v.files)
+	return &c
+}
+
+func (n *node) clone() *node {
+	c := &node{entry: n.entry}
+	if n.children != nil {
+		c.children = make(map[string]*node, len(n.children))
+		for name, child := range n.children {
+			c.children[name] = child.clone()
+		}
+	}
+	return c
+}
+
+// ReadDir returns what is in a directory, sorted by name. Links are not
+// followed; a path that is no directory has nothing in it.
+func (v *View) ReadDir(p string) []Entry {
+	n := v.find(inRoot(p))
+	if n == nil {
+		return nil
+	}
+	list := make([]Entry, 0, len(n.children))
+	for _, c := range n.children {
+		list = append(list, c.entry)
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
 // mkdir returns the node of a directory, made where it is missing.
 func (v *View) mkdir(p string) *node {
 	n := v.root
@@ -128,7 +195,8 @@ func (v *View) mkdir(p string) *node {
 			if n.children == nil {
 				n.children = map[string]*node{}
 			}
-			next = &node{entry: Entry{Path: at, Mode: fs.ModeDir | 0o755}}
+			v.inodes++
+			next = &node{entry: Entry{Path: at, Mode: fs.ModeDir | 0o755, Inode: v.inodes}}
 			n.children[name] = next
 		}
 		n = next

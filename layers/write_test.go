@@ -3,6 +3,9 @@ package layers_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,22 +71,49 @@ func TestListReadsWhatWriteWrote(t *testing.T) {
 		layers.File{Path: "app/b", HardLink: true, Link: "app/a b", Mode: 0o755},
 		symlink("app/ü", "../x"),
 		layers.File{Path: "pipe", Mode: fs.ModeNamedPipe | 0o600, UID: 7, GID: 8},
+		layers.File{Path: "tty", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o620, Major: 5, Minor: 1},
+		layers.File{Path: "caps", Mode: 0o755, Xattrs: map[string]string{"security.capability": "\x01\x00\xff", "user.overlay.opaque": "y"}},
 		text(long, 0o600, "two"),
 		layers.Whiteout("app/gone"),
 		layers.Opaque("etc"),
 	).Entries
 	want := []layers.Entry{
-		{Path: "app", Mode: fs.ModeDir | fs.ModeSticky | 0o777},
-		{Path: "app/a b", Mode: fs.ModeSetuid | 0o755, Size: 3},
+		{Path: "app", Mode: fs.ModeDir | fs.ModeSticky | 0o777, Time: 1e9},
+		{Path: "app/a b", Mode: fs.ModeSetuid | 0o755, Size: 3, Time: 1e9, Sum: sum("one")},
 		{Path: "app/b", Mode: 0o755, HardLink: true, Link: "app/a b"},
-		{Path: "app/ü", Mode: fs.ModeSymlink | 0o777, Link: "../x"},
+		{Path: "app/ü", Mode: fs.ModeSymlink | 0o777, Link: "../x", Time: 1e9},
 		{Path: "pipe", Mode: fs.ModeNamedPipe | 0o600, UID: 7, GID: 8},
-		{Path: long, Mode: 0o600, Size: 3},
+		{Path: "tty", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o620, Major: 5, Minor: 1},
+		{Path: "caps", Mode: 0o755, Xattrs: map[string][]byte{"security.capability": {1, 0, 0xff}}, Sum: sum("")},
+		{Path: long, Mode: 0o600, Size: 3, Time: 1e9, Sum: sum("two")},
 		{Path: "app/gone", Whiteout: true},
 		{Path: "etc", Opaque: true},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func TestListingsKeepNamesThatAreNoText(t *testing.T) {
+	want := listOf(t, text("a\xffb", 0o600, "1"), symlink("new\nline", "\xfe"), text("plain", 0o600, "2"))
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got layers.Listing
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if got.Entries[0].Path != "a\xffb" || got.Entries[1].Link != "\xfe" {
+		t.Errorf("got %+v", got.Entries)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // listingKind is the kind of value under which the store keeps what a layer
 // holds, by its diff id.
-const listingKind = "listing"
+const listingKind = "listing-2"
 
 // listing returns what a layer holds. A layer that nobody listed yet is read
 // once, in full.
