@@ -3,6 +3,7 @@ package layers
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,6 +41,52 @@ func (v *View) Owner(spec string) (uid, gid int, err error) {
 		}
 	}
 	return uid, gid, nil
+}
+
+// ErrNoUser is wrapped by the error of [View.NewOwner] for a name that is not
+// known.
+var ErrNoUser = errors.New("no such name")
+
+// NewOwner looks up "user", "uid", "user:group", "uid:gid" or "user:" as BuildKit
+// does for the owner of a new file: with nothing after the colon the group is
+// that of the user, the same number if there is no name. For a name that is not
+// known the number is 0; the error wraps [ErrNoUser] then and the other number is
+// right.
+func (v *View) NewOwner(spec string) (uid, gid int, err error) {
+	user, group, given := strings.Cut(spec, ":")
+	switch n, ok := id(user); {
+	case ok:
+		uid, gid = n, n
+	case user != "":
+		row, e := v.row("etc/passwd", user)
+		if e != nil {
+			err = fmt.Errorf("%w: user %s: %w", ErrNoUser, user, e)
+			break
+		}
+		uid, gid = field(row, 2), max(0, field(row, 3))
+	}
+	if !given {
+		gid = 0
+	}
+	if group == "" {
+		return uid, gid, err
+	}
+	if n, ok := id(group); ok {
+		return uid, n, err
+	}
+	row, e := v.row("etc/group", group)
+	if e != nil {
+		return uid, gid, errors.Join(err, fmt.Errorf("%w: group %s: %w", ErrNoUser, group, e))
+	}
+	return uid, field(row, 2), err
+}
+
+// id is a number, or root's.
+func id(s string) (int, bool) {
+	if s == "root" {
+		return 0, true
+	}
+	return number(s)
 }
 
 // User looks up whom a process runs as, in the syntax of USER: without a group

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
-	"sync"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -18,7 +16,7 @@ import (
 // may have is looked at: everything else has its final mode already.
 func (b *Builder) adopt(ctx context.Context, st *state, set entries, dest string, c plan.Copy) error {
 	first := st.own
-	if mayHave(st.base, c.Dest) {
+	if st.wild || mayHave(st.base, c.Dest) {
 		first = 0
 	}
 	if !slices.ContainsFunc(st.layers[first:], func(l laid) bool { return first == 0 || l.ran }) {
@@ -67,8 +65,9 @@ func (b *Builder) adoptContents(ctx context.Context, st *state, set entries) err
 			return err
 		}
 		e.Size, e.content = source.Size, l.diffID.String()+" "+source.Path
-		e.Open = func() (io.ReadCloser, error) { return sp.open(ctx, l, source.Path) }
-		sp.want(l, source.Path)
+		e.sum = source.Sum
+		e.Open = func() (io.ReadCloser, error) { return sp.open(ctx, l.diffID.String(), source.Path) }
+		sp.want(l.diffID.String(), source.Path, l.Uncompressed)
 		set[name] = e
 	}
 	return nil
@@ -103,75 +102,4 @@ func sortedNames(set entries) []string {
 		names = append(names, e.Path)
 	}
 	return names
-}
-
-// spool holds contents of files of layers in one temporary file, which has no
-// name and goes with the process.
-type spool struct {
-	dir    string
-	wanted map[string]map[string]bool // by diff id, then path
-	mu     sync.Mutex
-	file   *os.File
-	at     map[string][2]int64 // by diff id and path: offset and size
-	read   map[string]bool     // by diff id
-}
-
-func (s *spool) want(l laid, name string) {
-	if s.wanted == nil {
-		s.wanted, s.at, s.read = map[string]map[string]bool{}, map[string][2]int64{}, map[string]bool{}
-	}
-	id := l.diffID.String()
-	if s.wanted[id] == nil {
-		s.wanted[id] = map[string]bool{}
-	}
-	s.wanted[id][name] = true
-}
-
-func (s *spool) open(ctx context.Context, l laid, name string) (io.ReadCloser, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	id := l.diffID.String()
-	if !s.read[id] {
-		if err := s.fill(ctx, l); err != nil {
-			return nil, fmt.Errorf("read layer %s: %w", id, err)
-		}
-		s.read[id] = true
-	}
-	at, ok := s.at[id+" "+name]
-	if !ok {
-		return nil, fmt.Errorf("layer %s holds no /%s: %w", id, name, fs.ErrNotExist)
-	}
-	return io.NopCloser(io.NewSectionReader(s.file, at[0], at[1])), nil
-}
-
-// fill appends the wanted files of a layer.
-func (s *spool) fill(ctx context.Context, l laid) error {
-	if s.file == nil {
-		f, err := os.CreateTemp(s.dir, "spool-")
-		if err != nil {
-			return err
-		}
-		if err := os.Remove(f.Name()); err != nil {
-			return err
-		}
-		s.file = f
-	}
-	r, err := l.Uncompressed()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	id := l.diffID.String()
-	return layers.Each(ctx, r, func(e layers.Entry, content io.Reader) error {
-		if !s.wanted[id][e.Path] || !e.Mode.IsRegular() || e.HardLink {
-			return nil
-		}
-		start, err := s.file.Seek(0, io.SeekEnd)
-		if err != nil {
-			return err
-		}
-		n, err := io.Copy(s.file, content)
-		s.at[id+" "+e.Path] = [2]int64{start, n}
-		return err
-	})
 }

@@ -77,14 +77,15 @@ type Image struct {
 	v1.Image
 	// Base is what the image stands on.
 	Base Base
-	// Steps tells of every step of the last stage, in order.
+	// Steps tells of every step of the stages that were needed, in order.
 	Steps []StepReport
-	// Ran counts the steps that started a process.
+	// Ran counts the steps that started a process, in all stages.
 	Ran int
 }
 
 // A StepReport tells what became of a step.
 type StepReport struct {
+	Stage    string        `json:"stage,omitempty"` // if there are several
 	Step     string        `json:"step"`
 	Kind     string        `json:"kind"`
 	Key      string        `json:"key,omitempty"`     // empty for Set steps
@@ -99,69 +100,43 @@ type StepReport struct {
 // Build carries out a plan. The image of the last stage is returned; it has to
 // be pushed or written to be anywhere.
 func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
-	st, err := b.carryOut(ctx, p, false)
+	states, err := b.carryOut(ctx, p, false)
 	if err != nil {
 		return nil, err
 	}
 	if err := b.Store.Flush(); err != nil {
 		b.note("remember file hashes: %v", err)
 	}
+	st := states[len(states)-1]
 	img, err := st.image(b.Format)
 	if err != nil {
 		return nil, err
 	}
-	return &Image{Image: img, Base: st.base, Steps: st.reports, Ran: st.ran}, nil
+	out := &Image{Image: img, Base: st.base, Steps: reports(states)}
+	for _, st := range states {
+		out.Ran += st.ran
+	}
+	return out, nil
 }
 
 // Explain says what Build would do: for every step its key and whether its
 // layer is there. Nothing is run and no layer is made. The keys of steps after
 // one that must run are not known.
 func (b *Builder) Explain(ctx context.Context, p plan.Plan) ([]StepReport, error) {
-	st, err := b.carryOut(ctx, p, true)
+	states, err := b.carryOut(ctx, p, true)
 	if err != nil {
 		return nil, err
 	}
-	return st.reports, nil
+	return reports(states), nil
 }
 
-func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) (*state, error) {
-	if len(p.Stages) == 0 {
-		return nil, errors.New("plan has no stage")
+// reports are those of all stages.
+func reports(states []*state) []StepReport {
+	var all []StepReport
+	for _, st := range states {
+		all = append(all, st.reports...)
 	}
-	named := map[string]*state{}
-	var st *state
-	for _, stage := range p.Stages {
-		var err error
-		if st, err = b.begin(ctx, stage, named); err != nil {
-			return nil, err
-		}
-		st.dry, st.others = dry, named
-		for i, step := range stage.Steps {
-			if err := b.step(ctx, st, step); err != nil {
-				return nil, fmt.Errorf("%s: %w", whereabouts(stage, i), err)
-			}
-		}
-		if stage.Name != "" {
-			named[stage.Name] = st
-		}
-	}
-	return st, nil
-}
-
-// begin returns the state of a stage before its first step.
-func (b *Builder) begin(ctx context.Context, stage plan.Stage, named map[string]*state) (*state, error) {
-	if stage.BaseStage != "" {
-		earlier, ok := named[stage.BaseStage]
-		if !ok {
-			return nil, fmt.Errorf("no stage %q before this one", stage.BaseStage)
-		}
-		return earlier.fork(), nil
-	}
-	base, err := b.Client.Base(ctx, stage.Base, stage.Platform)
-	if err != nil {
-		return nil, err // says "base NAME" itself
-	}
-	return newState(base, b.Created)
+	return all
 }
 
 func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
@@ -171,7 +146,7 @@ func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
 	switch s := s.(type) {
 	case plan.Set:
 		st.set(s)
-		st.reports = append(st.reports, StepReport{Step: s.String(), Kind: s.Kind()})
+		st.report(StepReport{Step: s.String(), Kind: s.Kind()})
 		return nil
 	case plan.Write:
 		return b.write(ctx, st, s)
@@ -189,8 +164,9 @@ func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
 type work struct {
 	step, kind, key string
 	make            func(ctx context.Context) (v1.Hash, v1.Descriptor, error)
-	runs            bool // making it starts a process
-	adopts          bool // it depends on what such a process left
+	list            *layers.Listing // what is in it; nil if that is not known before it is made
+	runs            bool            // making it starts a process
+	adopts          bool            // it depends on what such a process left
 }
 
 // layer does a work and puts its layer on top of the state.
@@ -199,7 +175,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	r := StepReport{Step: w.step, Kind: w.kind, Key: w.key}
 	if st.missed && w.runs || st.missedRun && w.adopts {
 		r.Key, r.Unknown = "", true
-		st.reports = append(st.reports, r)
+		st.report(r)
 		return nil
 	}
 	diffID, desc, ok, err := b.find(w.key)
@@ -211,10 +187,13 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		r.Cached = true
 	case st.dry:
 		st.missed, st.missedRun = true, st.missedRun || w.runs
-		st.reports = append(st.reports, r)
+		if w.list != nil {
+			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list})
+		}
+		st.report(r)
 		return nil
 	default:
-		b.note("%s", w.step)
+		b.noteIn(st, "%s", w.step)
 		if diffID, desc, err = w.make(ctx); err != nil {
 			return err
 		}
@@ -230,9 +209,24 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		return fmt.Errorf("layer %s is gone from the cache", desc.Digest)
 	}
 	r.DiffID, r.Digest, r.Size, r.Duration = diffID.String(), desc.Digest.String(), desc.Size, b.since(start)
-	st.reports = append(st.reports, r)
+	st.report(r)
 	st.add(w, storedLayer{diffID, desc, file}, diffID)
 	return nil
+}
+
+// report tells of a step.
+func (st *state) report(r StepReport) {
+	if st.stage != nil {
+		r.Stage = st.stage.label
+	}
+	st.reports = append(st.reports, r)
+}
+
+// unknown tells of a step, in an explanation, that depends on one that must
+// run first.
+func (st *state) unknown(step plan.Step) {
+	st.missed, st.missedRun = true, true
+	st.report(StepReport{Step: fmt.Sprint(step), Kind: step.Kind(), Unknown: true})
 }
 
 // find looks a layer up. It counts only with the list of what is in it, which
@@ -271,15 +265,6 @@ func (b *Builder) note(format string, args ...any) {
 	if b.Progress != nil {
 		b.Progress.Note(fmt.Sprintf(format, args...))
 	}
-}
-
-// whereabouts names a step of a stage, for errors: by the line it comes from, if
-// that is known.
-func whereabouts(stage plan.Stage, i int) string {
-	if line := stage.Line(i); line != "" {
-		return fmt.Sprintf("%s: %s", line, brief(stage.Steps[i]))
-	}
-	return fmt.Sprintf("step %d, %s", i+1, brief(stage.Steps[i]))
 }
 
 // brief is a step in at most 100 bytes, for errors.

@@ -71,10 +71,33 @@ func (b *Builder) view(ctx context.Context, st *state, first int) (*layers.View,
 // answer depends on the base's configuration alone, never on what happens to
 // be cached, so that every machine builds the same layers.
 func (b *Builder) destView(ctx context.Context, st *state, dest string) (*layers.View, error) {
-	if !mayHave(st.base, dest) {
+	if !st.wild && !mayHave(st.base, dest) {
 		return nil, nil //nolint:nilnil // no view is an answer, see above
 	}
-	return b.view(ctx, st, 0)
+	return b.whole(ctx, st)
+}
+
+// whole is the view of all layers. It belongs to the state and changes with it.
+func (b *Builder) whole(ctx context.Context, st *state) (*layers.View, error) {
+	o := st.seen
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.view == nil {
+		o.view = layers.NewView(nil)
+	}
+	for ; o.next < len(o.stack); o.next++ {
+		l := &o.stack[o.next]
+		if l.list == nil {
+			list, err := b.listing(ctx, l.laid)
+			if err != nil {
+				return nil, err
+			}
+			l.list = &list
+		}
+		o.view.Apply(*l.list)
+		l.list = nil
+	}
+	return o.view, nil
 }
 
 // mayHave says whether a base may have something at the top directory of dest:
@@ -174,6 +197,9 @@ func (b *Builder) users(ctx context.Context, st *state, spec string) (*layers.Vi
 	var lists []layers.Listing
 	if strings.Trim(spec, "0123456789:") == "" {
 		return layers.NewView(lists), nil
+	}
+	if st.wild {
+		return b.whole(ctx, st)
 	}
 	missing := []string{"etc/passwd", "etc/group"}
 	for i := len(st.layers) - 1; i >= 0 && len(missing) > 0; i-- {

@@ -116,17 +116,9 @@ func (m *mounter) trees(ctx context.Context, p plan.Mount) ([]string, error) {
 func (b *Builder) sourceState(ctx context.Context, st *state, from plan.Source) (*state, error) {
 	switch {
 	case from.Stage != "":
-		other, ok := st.others[from.Stage]
-		if !ok {
-			return nil, fmt.Errorf("no stage %q before this one", from.Stage)
-		}
-		return other, nil
+		return st.earlier(ctx, from.Stage)
 	case from.Image != "":
-		base, err := b.Client.Base(ctx, from.Image, from.Platform)
-		if err != nil {
-			return nil, err
-		}
-		return newState(base, b.Created)
+		return b.imageState(ctx, st, from)
 	case from.URL != "", from.Git != "", from.Inline != nil:
 		return nil, errors.New("only stages, images and directories can be mounted")
 	}

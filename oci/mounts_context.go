@@ -199,7 +199,7 @@ func (b *Builder) contextKey(ctx context.Context, k *key, p plan.Mount) error {
 		case info.Mode()&fs.ModeSymlink != 0:
 			content, err = os.Readlink(file)
 		case info.Mode().IsRegular():
-			h, herr := b.hash(file, info)
+			h, herr := b.hash(file, info, func() (io.ReadCloser, error) { return openSame(file, info) })
 			content, err = h.Hex, herr
 		}
 		if err != nil {

@@ -13,15 +13,8 @@ import (
 // pack keeps the tar that write writes: compressed and hashed as it comes, and
 // listed, all in one pass.
 func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (v1.Hash, v1.Descriptor, error) {
-	var packed layers.Packed
 	lister := newLister(ctx)
-	err := b.Store.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
-		var err error
-		packed, err = layers.Pack(ctx, w, b.Compression, func(tar io.Writer) error {
-			return write(io.MultiWriter(tar, lister))
-		})
-		return packed.Digest, err
-	})
+	packed, err := b.packTar(ctx, func(tar io.Writer) error { return write(io.MultiWriter(tar, lister)) })
 	list, lerr := lister.close(err)
 	if err != nil {
 		return v1.Hash{}, v1.Descriptor{}, err
@@ -29,10 +22,21 @@ func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (v1.H
 	if lerr != nil {
 		return v1.Hash{}, v1.Descriptor{}, fmt.Errorf("list layer: %w", lerr)
 	}
-	if err := b.keepListing(packed.DiffID, list); err != nil {
-		return v1.Hash{}, v1.Descriptor{}, err
-	}
-	return packed.DiffID, v1.Descriptor{MediaType: packed.MediaType, Size: packed.Size, Digest: packed.Digest}, nil
+	return packed.DiffID, descriptorOf(packed), b.keepListing(packed.DiffID, list)
+}
+
+// packTar keeps the tar that write writes, compressed.
+func (b *Builder) packTar(ctx context.Context, write func(tar io.Writer) error) (packed layers.Packed, err error) {
+	err = b.Store.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
+		var err error
+		packed, err = layers.Pack(ctx, w, b.Compression, write)
+		return packed.Digest, err
+	})
+	return packed, err
+}
+
+func descriptorOf(p layers.Packed) v1.Descriptor {
+	return v1.Descriptor{MediaType: p.MediaType, Size: p.Size, Digest: p.Digest}
 }
 
 // A lister lists the tar that is written to it.

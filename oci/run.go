@@ -101,7 +101,7 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
 		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
 		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
-			b.note("one id does not suffice: try again with subordinate ids")
+			b.noteIn(st, "one id does not suffice: try again with subordinate ids")
 			return b.attempt(ctx, st, x, sandbox.IDsSubuid)
 		}
 		return diffID, desc, err
@@ -153,6 +153,9 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 		return diffID, desc, err
 	}
 	cmd.Mounts = append(cmd.Mounts, mounts...)
+	out := b.output(st)
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
 	if r.CanKeep() {
 		if cmd.Keep, err = os.MkdirTemp(b.Store.Scratch(), "tree-"); err != nil {
 			return diffID, desc, fmt.Errorf("make tree: %w", err)
@@ -186,7 +189,7 @@ func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.
 	}
 	c := sandbox.Command{
 		Args: slices.Clone(x.args), Env: slices.Clone(st.config.Config.Env), Dir: x.dir, UID: who.UID, GID: who.GID, Groups: who.Groups,
-		Files: x.files, Mounts: lent(x.run.Lent), Network: x.run.Network, Foreign: x.foreign, ShmSize: x.run.ShmSize, Stdout: b.Output,
+		Files: x.files, Mounts: lent(x.run.Lent), Network: x.run.Network, Foreign: x.foreign, ShmSize: x.run.ShmSize,
 	}
 	for _, u := range x.run.Ulimits {
 		c.Ulimits = append(c.Ulimits, sandbox.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
@@ -205,10 +208,6 @@ func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.
 	for _, name := range x.env {
 		c.Env = setEnv(c.Env, name, b.StepEnv[name])
 	}
-	if c.Stdout == nil {
-		c.Stdout = io.Discard
-	}
-	c.Stderr = c.Stdout
 	return c, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,10 +23,28 @@ type state struct {
 	reports []StepReport
 	ran     int
 	created v1.Time
-	dry     bool              // explain only
-	others  map[string]*state // the stages before this one, by name
+	dry     bool // explain only
+	course  *course
+	stage   *running // nil outside of a course, like that
+	wild    bool     // steps of somebody else's were carried out, see [wild]
+	seen    *outlook
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
+}
+
+// outlook is what the layers of a state show. It is brought up to date when
+// somebody looks.
+type outlook struct {
+	mu    sync.Mutex
+	stack []seenLayer // all layers, bottom first, and in an explanation those that would be there
+	view  *layers.View
+	next  int // what of stack is not in view yet
+}
+
+// seenLayer is a layer of an outlook.
+type seenLayer struct {
+	laid laid
+	list *layers.Listing // nil if it is to be looked up
 }
 
 // laid is a layer in its place.
@@ -47,12 +66,14 @@ func newState(base Base, created time.Time) (*state, error) {
 	if len(ls) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("base %s: %d layers but %d diff ids", base.Ref, len(ls), len(cfg.RootFS.DiffIDs))
 	}
-	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created}
+	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}}
 	if !created.IsZero() {
 		st.created = v1.Time{Time: created.UTC()}
 	}
 	for i, l := range ls {
-		st.layers = append(st.layers, laid{Layer: l, diffID: cfg.RootFS.DiffIDs[i]})
+		at := laid{Layer: l, diffID: cfg.RootFS.DiffIDs[i]}
+		st.layers = append(st.layers, at)
+		st.seen.stack = append(st.seen.stack, seenLayer{laid: at})
 	}
 	st.completeHistory()
 	// What described the base's own build says nothing of this image.
@@ -76,8 +97,10 @@ func (st *state) completeHistory() {
 	}
 }
 
-func (st *state) fork() *state {
+// fork is the state as the one that another stage begins with.
+func (st *state) fork(r *running) *state {
 	c := *st
+	c.stage, c.wild, c.seen = r, true, st.seen.fork()
 	c.config = st.config.DeepCopy()
 	c.layers = slices.Clone(st.layers)
 	c.dirs = map[string]layers.File{}
@@ -88,10 +111,26 @@ func (st *state) fork() *state {
 	return &c
 }
 
+func (o *outlook) fork() *outlook {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := &outlook{stack: slices.Clone(o.stack), next: o.next}
+	if o.view != nil {
+		c.view = o.view.Clone()
+	}
+	return c
+}
+
 // add puts a layer on top, with its entry in the history. The step's key
 // stands in the entry, so that the pushed image can serve as the cache.
 func (st *state) add(w work, l v1.Layer, diffID v1.Hash) {
-	st.layers = append(st.layers, laid{Layer: l, diffID: diffID, ran: w.runs})
+	at := laid{Layer: l, diffID: diffID, ran: w.runs}
+	st.layers = append(st.layers, at)
+	seen := seenLayer{laid: at}
+	if st.wild {
+		seen.list = w.list // somebody will look
+	}
+	st.seen.stack = append(st.seen.stack, seen)
 	st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, diffID)
 	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: w.step, Comment: "kanso " + w.key})
 }

@@ -1,0 +1,167 @@
+package oci
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// ErrChanged is wrapped by the error for a file that changed while it was read.
+var ErrChanged = errors.New("file changed while it was read")
+
+// contextFiles describes and hashes the step's files, several at a time.
+func (b *Builder) contextFiles(ctx context.Context, c plan.Copy, dest string, uid, gid int) ([]entry, error) {
+	list := make([]entry, len(c.Files))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range c.Files {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			e, err := b.contextFile(name, c)
+			if err != nil {
+				return err
+			}
+			e.Path, e.UID, e.GID = path.Join(dest, name), uid, gid
+			list[i] = e
+			return nil
+		})
+	}
+	return list, g.Wait()
+}
+
+// contextFile describes one file of the context.
+func (b *Builder) contextFile(name string, c plan.Copy) (entry, error) {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return entry{}, fmt.Errorf("%q leads out of the context", name)
+	}
+	file := filepath.Join(b.Context, filepath.FromSlash(name))
+	info, err := os.Lstat(file)
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{File: layers.File{Mode: copiedMode(info.Mode(), c), Time: b.time()}}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		if e.Link, err = os.Readlink(file); err != nil {
+			return entry{}, err
+		}
+		e.Link = filepath.ToSlash(e.Link)
+	case info.Mode().IsRegular():
+		e.Open = func() (io.ReadCloser, error) { return openSame(file, info) }
+		h, err := b.hash(file, info, e.Open)
+		if err != nil {
+			return entry{}, err
+		}
+		e.content, e.sum, e.Size = h.Hex, h.Hex, info.Size()
+	case !info.IsDir():
+		return entry{}, fmt.Errorf("%s is neither file, directory nor link", name)
+	}
+	return e, nil
+}
+
+// copiedMode is the mode that a file of the context has in the image.
+func copiedMode(m fs.FileMode, c plan.Copy) fs.FileMode {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return fs.ModeSymlink | 0o777
+	case c.Modes == plan.ModesDisk:
+		return m | c.AddMode
+	case m.IsDir():
+		return fs.ModeDir | 0o755 | c.AddMode
+	case m&0o100 != 0:
+		return 0o755 | c.AddMode
+	}
+	return 0o644 | c.AddMode
+}
+
+// hash returns the hash of a file's content, from memory if nothing of the
+// file changed since it was last read.
+func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser, error)) (v1.Hash, error) {
+	if h, ok := b.Store.FileHash(file, info); ok {
+		return h, nil
+	}
+	r, err := open()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	sum := sha256.New()
+	buf, ok := b.buffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+		*buf = make([]byte, 64<<10)
+	}
+	n, err := io.CopyBuffer(sum, struct{ io.Reader }{r}, *buf)
+	b.buffers.Put(buf)
+	if e := r.Close(); err == nil {
+		err = e
+	}
+	if err == nil && n != info.Size() {
+		err = ErrChanged
+	}
+	if err != nil {
+		return v1.Hash{}, fmt.Errorf("read %s: %w", file, err)
+	}
+	h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
+	b.Store.PutFileHash(file, info, h)
+	return h, nil
+}
+
+// sameFile is a file that must be, when it is closed, the one that was looked
+// at before it was opened.
+type sameFile struct {
+	*os.File
+	before fs.FileInfo
+}
+
+func openSame(file string, before fs.FileInfo) (io.ReadCloser, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	return sameAs(f, before)
+}
+
+// sameAs is a file that was opened, if it is the one that was looked at.
+func sameAs(f *os.File, before fs.FileInfo) (io.ReadCloser, error) {
+	s := &sameFile{f, before}
+	if err := s.check(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sameFile) check() error {
+	now, err := s.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(now, s.before) || now.Size() != s.before.Size() || !now.ModTime().Equal(s.before.ModTime()) {
+		return fmt.Errorf("%s: %w", s.Name(), ErrChanged)
+	}
+	return nil
+}
+
+func (s *sameFile) Close() error {
+	err := s.check()
+	if e := s.File.Close(); err == nil {
+		err = e
+	}
+	return err
+}

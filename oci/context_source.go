@@ -1,0 +1,245 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// contextSource shows files of a directory of the host's. Nothing outside is
+// read, whatever links it has; what is on the way to a file has to be a
+// directory. The directories above the files are there, too, as they are on disk.
+func (b *Builder) contextSource(ctx context.Context, dir string, files []string, modes plan.Copy) (*source, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("build context: %w", err)
+	}
+	t := &contextTree{b: b, root: root, dir: dir, modes: modes, infos: map[string]fs.FileInfo{}}
+	view, err := t.view(ctx, files)
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &source{view: view, file: t.file, close: func() { root.Close() }}, nil
+}
+
+// contextTree is a build context that files are copied of.
+type contextTree struct {
+	b     *Builder
+	root  *os.Root
+	dir   string
+	modes plan.Copy
+	infos map[string]fs.FileInfo // as they were looked at, by path
+}
+
+// view looks at the files.
+func (t *contextTree) view(ctx context.Context, files []string) (*layers.View, error) {
+	names, err := withParents(files)
+	if err != nil {
+		return nil, err
+	}
+	list := layers.Listing{Entries: make([]layers.Entry, len(names))}
+	infos := make([]fs.FileInfo, len(names))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		g.Go(func() (err error) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			list.Entries[i], infos[i], err = t.look(name)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	links := map[[2]uint64]string{}
+	for i, name := range names {
+		t.infos[name] = infos[i]
+		if dir := path.Dir(name); dir != "." && !t.infos[dir].IsDir() {
+			return nil, fmt.Errorf("%s: %s is not a directory", name, dir)
+		}
+		dev, ino, ok := layers.LinkID(infos[i])
+		if !ok || !infos[i].Mode().IsRegular() {
+			continue
+		}
+		if first, ok := links[[2]uint64{dev, ino}]; ok {
+			list.Entries[i].HardLink, list.Entries[i].Link = true, first
+		} else {
+			links[[2]uint64{dev, ino}] = name
+		}
+	}
+	return layers.NewView([]layers.Listing{list}), nil
+}
+
+// withParents are names and all directories above them, sorted so that these
+// come first.
+func withParents(files []string) ([]string, error) {
+	all := map[string]bool{}
+	for _, name := range files {
+		if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) != name {
+			return nil, fmt.Errorf("%q leads out of the context", name)
+		}
+		for ; name != "." && !all[name]; name = path.Dir(name) {
+			all[name] = true
+		}
+	}
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// look describes a file as it is on disk, without its content.
+func (t *contextTree) look(name string) (layers.Entry, fs.FileInfo, error) {
+	info, err := t.root.Lstat(filepath.FromSlash(name))
+	if err != nil {
+		return layers.Entry{}, nil, inContext(name, err)
+	}
+	e := layers.Entry{Path: name, Mode: copiedMode(info.Mode(), t.modes), Time: t.b.time().Unix()}
+	switch info.Mode().Type() {
+	case fs.ModeSymlink:
+		if e.Link, err = t.root.Readlink(filepath.FromSlash(name)); err != nil {
+			return layers.Entry{}, nil, inContext(name, err)
+		}
+		e.Link = filepath.ToSlash(e.Link)
+	case 0:
+		e.Size = info.Size()
+	case fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
+		e.Major, e.Minor = layers.Device(info)
+	case fs.ModeSocket:
+		e.Mode = e.Mode.Perm() // a stub, as in BuildKit
+	}
+	return e, info, nil
+}
+
+// inContext names a file of the context in an error.
+func inContext(name string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("context file %s: %w", name, err)
+}
+
+// file describes a file that is to be copied.
+func (t *contextTree) file(e layers.Entry) (entry, error) {
+	out := entry{File: fileOf(e)}
+	if e.Path == "." {
+		return out, nil
+	}
+	info := t.infos[e.Path]
+	out.Xattrs = layers.Capabilities(filepath.Join(t.dir, filepath.FromSlash(e.Path)), info)
+	if !info.Mode().IsRegular() {
+		return out, nil
+	}
+	name := filepath.FromSlash(e.Path)
+	open := func() (io.ReadCloser, error) {
+		f, err := t.root.Open(name)
+		if err != nil {
+			return nil, inContext(e.Path, err)
+		}
+		return sameAs(f, info)
+	}
+	out.Open = open
+	out.load = func() (string, error) {
+		h, err := t.b.hash(filepath.Join(t.dir, name), info, open)
+		return h.Hex, err
+	}
+	return out, nil
+}
+
+// namedContext shows a further build context, without what its ignore file
+// names.
+func (b *Builder) namedContext(ctx context.Context, name string, modes plan.Copy) (*source, error) {
+	dir, ok := b.Contexts[name]
+	if !ok {
+		return nil, fmt.Errorf("no build context %q was given", name)
+	}
+	files, err := walkContext(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("build context %s: %w", name, err)
+	}
+	return b.contextSource(ctx, dir, files, modes)
+}
+
+// walkContext lists a directory without what its ignore file names.
+func walkContext(ctx context.Context, dir string) ([]string, error) {
+	ignored, err := readIgnored(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	parents := map[string]patternmatcher.MatchInfo{}
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil || rel == "." {
+			return err
+		}
+		out, info, err := ignored.MatchesUsingParentResults(rel, parents[filepath.Dir(rel)])
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if out && !ignored.Exclusions() {
+				return fs.SkipDir
+			}
+			parents[rel] = info
+		}
+		if !out {
+			files = append(files, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	return files, err
+}
+
+// readIgnored reads the ignore file of a context.
+func readIgnored(dir string) (*patternmatcher.PatternMatcher, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	data, err := root.ReadFile(".dockerignore")
+	if errors.Is(err, fs.ErrNotExist) {
+		return patternmatcher.New(nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	patterns, err := ignorefile.ReadAll(strings.NewReader(string(data)))
+	if err != nil {
+		return nil, fmt.Errorf(".dockerignore: %w", err)
+	}
+	m, err := patternmatcher.New(patterns)
+	if err != nil {
+		return nil, fmt.Errorf(".dockerignore: %w", err)
+	}
+	return m, nil
+}

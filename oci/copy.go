@@ -1,0 +1,98 @@
+package oci
+
+import (
+	"context"
+	"path"
+
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// bigFile is the size in bytes from which on a copied file stands in a layer
+// apart from code, so that a change of code does not send it again.
+const bigFile = 4 << 20
+
+// copy makes the layers of a Copy step.
+func (b *Builder) copy(ctx context.Context, st *state, c plan.Copy) error {
+	whole := len(c.Patterns) > 0 || c.From.Stage != "" || c.From.Image != "" || c.From.Context != "" || c.From.URL != "" || c.From.Git != "" || len(c.From.Inline) > 0
+	if st.missedRun && (whole && !linked(c) || st.wild) {
+		st.unknown(c)
+		return nil
+	}
+	if whole {
+		return b.copyMatches(ctx, st, c)
+	}
+	return b.copyFiles(ctx, st, c)
+}
+
+// copyFiles makes the layers of a Copy step without patterns: one of big files,
+// if there are any, and one of the others.
+func (b *Builder) copyFiles(ctx context.Context, st *state, c plan.Copy) error {
+	set, err := b.copied(ctx, st, c)
+	if err != nil {
+		return err
+	}
+	big := entries{}
+	for name, e := range set {
+		if e.Size >= bigFile && e.Mode.IsRegular() {
+			big[name] = e
+			delete(set, name)
+		}
+	}
+	for _, e := range big.sorted() {
+		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+			if parent, ok := set[dir]; ok {
+				big[dir] = parent
+			}
+		}
+	}
+	if len(big) > 0 {
+		if err := b.filesLayer(ctx, st, work{step: c.String() + " (big files)", kind: c.Kind()}, big.sorted()); err != nil {
+			return err
+		}
+	}
+	return b.filesLayer(ctx, st, work{step: c.String(), kind: c.Kind(), adopts: c.Adopt}, set.sorted())
+}
+
+// copied returns what a Copy step writes: the files, the directories that lead
+// to them, and what is there already and takes the same modes and owner.
+func (b *Builder) copied(ctx context.Context, st *state, c plan.Copy) (entries, error) {
+	uid, gid, err := b.owner(ctx, st, c.Owner)
+	if err != nil {
+		return nil, err
+	}
+	view, err := b.destView(ctx, st, c.Dest)
+	if err != nil {
+		return nil, err
+	}
+	dest, err := place(view, path.Join(c.Dest, "x"))
+	if err != nil {
+		return nil, err
+	}
+	dest = path.Dir(dest)
+	set := entries{}
+	if dest != "." {
+		st.parents(set, view, path.Join(dest, "x"), b)
+		if c.Adopt {
+			e := set[dest]
+			e.Mode, e.UID, e.GID = e.Mode|c.AddMode, ownerOr(c.Owner, uid, e.UID), ownerOr(c.Owner, gid, e.GID)
+			set[dest], st.dirs[dest] = e, e.File
+		}
+	}
+	if c.Adopt {
+		if err := b.adopt(ctx, st, set, dest, c); err != nil {
+			return nil, err
+		}
+	}
+	list, err := b.contextFiles(ctx, c, dest, uid, gid)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		st.parents(set, view, e.Path, b)
+		set[e.Path] = e
+		if e.Mode.IsDir() {
+			st.dirs[e.Path] = e.File
+		}
+	}
+	return set, nil
+}
