@@ -3,7 +3,6 @@ package layers
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"context"
 	"errors"
@@ -13,35 +12,59 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// OpenArchive looks at the beginning of a stream and returns it uncompressed,
-// and whether it is a tar; its name does not count. Close it to let go of the
+// OpenArchive looks at the beginning of a stream and returns it uncompressed
+// (gzip, bzip2, xz, zstd or nothing), and whether it is a tar; its name does not
+// count. Close it to let go of the
 // decompressor; r itself stays open.
 func OpenArchive(r io.Reader) (in io.ReadCloser, isTar bool, err error) {
 	br := bufio.NewReaderSize(r, 64<<10)
-	magic, err := br.Peek(3)
+	magic, err := br.Peek(len(xzMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, fmt.Errorf("read archive: %w", err)
 	}
 	var z io.ReadCloser
-	if string(magic) == "BZh" {
+	switch {
+	case strings.HasPrefix(string(magic), "BZh"):
 		z = io.NopCloser(bzip2.NewReader(br))
-	} else if z, err = Decompress(br); err != nil {
-		return nil, false, err
+	case string(magic) == xzMagic:
+		x, err := newXz(br)
+		if err != nil {
+			return nil, false, fmt.Errorf("decompress archive: %w", err)
+		}
+		z = io.NopCloser(x)
+	default:
+		if z, err = Decompress(br); err != nil {
+			return nil, false, err
+		}
 	}
 	head := bufio.NewReaderSize(z, 64<<10)
 	block, err := head.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, fmt.Errorf("read archive: %w", err)
 	}
-	_, err = tar.NewReader(bytes.NewReader(block)).Next()
-	isTar = err == nil && len(block) == 512 || len(block) == 512 && !slices.ContainsFunc(block, func(b byte) bool { return b != 0 })
 	return struct {
 		io.Reader
 		io.Closer
-	}{head, z}, isTar, nil
+	}{head, z}, len(block) == 512 && isTarHeader(block), nil
+}
+
+// isTarHeader says whether a block begins a tar: its checksum is right, or it is
+// all zero, as in an empty one.
+func isTarHeader(block []byte) bool {
+	const at, size = 148, 8 // of the checksum, which counts as spaces
+	sum, empty := int64(size*' '), true
+	for i, b := range block {
+		empty = empty && b == 0
+		if i < at || i >= at+size {
+			sum += int64(b)
+		}
+	}
+	want, err := strconv.ParseInt(strings.Trim(string(block[at:at+size]), " \x00"), 8, 64)
+	return empty || err == nil && want == sum
 }
 
 // UnpackArchive unpacks an uncompressed tar, one that is no layer, into a new
