@@ -109,8 +109,17 @@ func scratch(want *v1.Platform) (Base, error) {
 	}
 	img, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
 		OS: want.OS, Architecture: want.Architecture, Variant: want.Variant, RootFS: v1.RootFS{Type: "layers"},
+		Config: v1.Config{WorkingDir: "/", Env: scratchEnv(want.OS)},
 	})
 	return Base{Image: img}, err
+}
+
+// scratchEnv is the environment that a build from nothing begins with.
+func scratchEnv(os string) []string {
+	if os == "windows" {
+		return nil
+	}
+	return []string{"PATH=" + defaultPath}
 }
 
 func parsePlatform(s string) (*v1.Platform, error) {

@@ -24,13 +24,9 @@ type assembled struct {
 
 var _ v1.Image = (*assembled)(nil)
 
-// assemble makes an image from a configuration and layers, whose media types
-// are those of format, "docker" or "oci".
-func assemble(cfg *v1.ConfigFile, ls []v1.Layer, format string, annotations map[string]string) (*assembled, error) {
-	config, err := json.Marshal(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("encode image configuration: %w", err)
-	}
+// assemble makes an image from a configuration, which config encodes, and
+// layers, whose media types are those of format, "docker" or "oci".
+func assemble(cfg *v1.ConfigFile, config []byte, ls []v1.Layer, format string, annotations map[string]string) (*assembled, error) {
 	digest, size, err := v1.SHA256(bytes.NewReader(config))
 	if err != nil {
 		return nil, fmt.Errorf("hash image configuration: %w", err)

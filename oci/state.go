@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers"
-	"github.com/kanso-build/kanso/resolve/plan"
 )
 
 // state is a stage between two steps: the configuration so far and the layers.
@@ -23,6 +22,9 @@ type state struct {
 	reports []StepReport
 	ran     int
 	created v1.Time
+
+	startInterval time.Duration // of the health check: config has no place for it
+
 	dry     bool // explain only
 	course  *course
 	stage   *running // nil outside of a course, like that
@@ -69,6 +71,15 @@ func newState(base Base, created time.Time) (*state, error) {
 	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}}
 	if !created.IsZero() {
 		st.created = v1.Time{Time: created.UTC()}
+	}
+	if cfg.Config.Healthcheck != nil {
+		raw, err := base.Image.RawConfigFile()
+		if err != nil {
+			return nil, fmt.Errorf("read configuration of base %s: %w", base.Ref, err)
+		}
+		if st.startInterval, err = startInterval(raw); err != nil {
+			return nil, fmt.Errorf("base %s: %w", base.Ref, err)
+		}
 	}
 	for i, l := range ls {
 		at := laid{Layer: l, diffID: cfg.RootFS.DiffIDs[i]}
@@ -144,33 +155,6 @@ func (st *state) diffIDs() []string {
 	return ids
 }
 
-// set changes the configuration as a Set step says.
-func (st *state) set(s plan.Set) {
-	c := &st.config.Config
-	for _, v := range s.Env {
-		c.Env = setEnv(c.Env, v.Name, v.Value)
-	}
-	if s.WorkingDir != "" {
-		c.WorkingDir = s.WorkingDir
-	}
-	if s.User != "" {
-		c.User = s.User
-	}
-	if s.Entrypoint != nil {
-		c.Entrypoint, c.Cmd = slices.Clone(s.Entrypoint), nil
-	}
-	if s.Cmd != nil {
-		c.Cmd = slices.Clone(s.Cmd)
-	}
-	for k, v := range s.Labels {
-		if c.Labels == nil {
-			c.Labels = map[string]string{}
-		}
-		c.Labels[k] = v
-	}
-	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: s.String(), EmptyLayer: true})
-}
-
 // setEnv sets a variable in its place, or else at the end.
 func setEnv(env []string, name, value string) []string {
 	for i, e := range env {
@@ -202,5 +186,9 @@ func (st *state) image(format string) (v1.Image, error) {
 	for i, l := range st.layers {
 		ls[i] = l.Layer
 	}
-	return assemble(st.config, ls, format, cloneMap(annotations))
+	config, err := encodeConfig(st.config, st.startInterval)
+	if err != nil {
+		return nil, fmt.Errorf("encode image configuration: %w", err)
+	}
+	return assemble(st.config, config, ls, format, cloneMap(annotations))
 }
