@@ -39,6 +39,9 @@ func owner(spec string) string {
 	}
 	user, group, _ := strings.Cut(spec, ":")
 	uid, byID := number(user)
+	if user == "" {
+		byID = true
+	}
 	if byID {
 		user = strconv.Itoa(uid)
 	}

@@ -1,0 +1,100 @@
+// Package llb_test compares what kanso lowers Dockerfiles to with what
+// BuildKit's own front end converts them to.
+package llb_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/kanso-build/kanso/resolve/dockerfile"
+)
+
+// refused are words of errors for what kanso refuses and BuildKit does not.
+var refused = []string{
+	"--security=insecure is not supported", "--device is not supported", "images of Windows are not supported",
+	"RUN [] has no command", "submodules=false", "fetch-by-commit",
+}
+
+// different are Dockerfiles on which kanso and BuildKit differ, with why.
+var different = map[string]string{}
+
+func TestLoweredAsBuildKitConverts(t *testing.T) {
+	n := 0
+	for name, text := range dockerfiles(t) {
+		n++
+		t.Run(name, func(t *testing.T) { compare(t, text, dockerfile.Options{}) })
+		t.Run(name+"/arguments", func(t *testing.T) {
+			compare(t, text, dockerfile.Options{
+				Platform: "linux/arm64", Labels: map[string]string{"l": "last"},
+				BuildArgs: map[string]string{"X": "given", "FOO": "foo", "HTTP_PROXY": "http://proxy", "no_proxy": "localhost", "TARGETARCH": "mine"},
+			})
+		})
+	}
+	t.Logf("%d Dockerfiles", n)
+}
+
+func compare(t *testing.T, text []byte, o dockerfile.Options) {
+	if why, ok := different[filepath.Base(t.Name())]; ok {
+		t.Skip(why)
+	}
+	o.Build = "linux/amd64"
+	want, wantErr := ask(t.Context(), text, o)
+	got, gotErr := lowered(t.Context(), text, o)
+	switch {
+	case gotErr != nil && wantErr != nil:
+		t.Logf("kanso: %v\nBuildKit: %v", gotErr, wantErr)
+		return
+	case gotErr != nil:
+		for _, r := range refused {
+			if strings.Contains(gotErr.Error(), r) {
+				return
+			}
+		}
+		t.Fatalf("refused: %v\n%s", gotErr, text)
+	case wantErr != nil:
+		t.Fatalf("BuildKit refuses: %v\n%s", wantErr, text)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%s", d, text)
+	}
+}
+
+// dockerfiles are those of the project, and of a directory that KANSO_MORE
+// names.
+func dockerfiles(t *testing.T) map[string][]byte {
+	out := map[string][]byte{}
+	for _, dir := range []string{"../../dockerfile", "../../../resolve/dockerfile/testdata", os.Getenv("KANSO_MORE")} {
+		if dir == "" {
+			continue
+		}
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			switch {
+			case filepath.Ext(path) == ".txtar":
+				for _, f := range txtar.Parse(text).Files {
+					if strings.Contains(filepath.Base(f.Name), "Dockerfile") && !strings.Contains(f.Name, "ignore") {
+						out[path+":"+f.Name] = f.Data
+					}
+				}
+			case strings.Contains(strings.ToLower(filepath.Base(path)), "dockerfile") && !strings.Contains(path, "ignore"):
+				out[path] = text
+			}
+			return nil
+		})
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
