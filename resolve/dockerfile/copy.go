@@ -62,7 +62,10 @@ func (d *stepper) copy(c copying) error {
 	if len(c.SourceContents) > 0 {
 		step := common
 		for _, f := range c.SourceContents {
-			name := path.Join("/", f.Path)[1:]
+			name := cleaned(f.Path)[1:]
+			if name == "" || strings.Contains(name, "/") {
+				return fmt.Errorf("a here-document makes a file, and %q is not the name of one", f.Path)
+			}
 			step.From.Inline = append(step.From.Inline, plan.File{Path: name, Mode: 0o644, Data: f.Data})
 			step.Patterns = append(step.Patterns, name)
 		}

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -64,18 +65,16 @@ func (d *stepper) begin() error {
 	if b := s.base; b != nil {
 		s.config, s.env, s.platform = b.config, b.env, b.platform
 		s.args, s.workdir, s.onBuild = b.args, b.workdir, b.onBuild
-	} else {
-		s.onBuild = len(s.config.OnBuild) > 0
 	}
-	s.config.OnBuild = nil
-	s.config.Env = append([]plan.Var(nil), s.config.Env...)
+	d.enter()
 	var set plan.Set
-	if s.onBuild {
+	if s.onBuild { // they are carried out now, or were meant for the stage before
 		set.DropOnBuild, s.onBuild = true, false
 	}
+	s.config.Env = slices.Clone(s.config.Env)
+	empty := s.base == nil && (s.begin.Image == "" || s.begin.Image == scratch)
 	image := (*vars)(&s.config.Env)
-	scratch := s.base == nil && s.begin.Image == scratch
-	if path, ok := image.Get("PATH"); !ok || scratch {
+	if path, ok := image.Get("PATH"); !ok || empty {
 		if !ok {
 			path = defaultPath
 		}
@@ -90,18 +89,28 @@ func (d *stepper) begin() error {
 		if err != nil {
 			return err
 		}
-		if clean != dir || scratch {
+		if clean != dir || empty {
 			set.WorkingDir = clean
 		}
 		s.config.WorkingDir = clean
-	}
-	if s.base == nil && s.begin.Image == "" {
-		d.emit(plan.Copy{From: s.begin, Patterns: []string{"."}, Dest: "/", Modes: plan.ModesDisk})
 	}
 	if set.DropOnBuild || set.Env != nil || set.WorkingDir != "" {
 		d.emit(set)
 	}
 	return nil
+}
+
+// enter copies the files of the context that a stage begins with, if it does.
+func (d *stepper) enter() {
+	s := d.s
+	if s.base != nil {
+		return
+	}
+	s.onBuild = len(s.config.OnBuild) > 0
+	s.config.OnBuild = nil
+	if s.begin.Image == "" {
+		d.emit(plan.Copy{From: s.begin, Patterns: []string{"."}, Dest: "/", Modes: plan.ModesDisk})
+	}
 }
 
 // dispatch makes steps of one instruction.

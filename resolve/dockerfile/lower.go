@@ -29,9 +29,9 @@ type Options struct {
 	Build string
 	// Labels are added to the image, after those of the file.
 	Labels map[string]string
-	// Contexts are further build contexts by name. Each is a directory
-	// (Context is set) or an image (Image is set). They stand for stages and
-	// images of the same name.
+	// Contexts are further build contexts by name, mostly directories (Context
+	// is set) and images (Image is set). They stand for stages and images of
+	// the same name.
 	Contexts map[string]plan.Source
 	// Ignore are the patterns of the context's ignore file; they are only used
 	// to warn of copies that they make empty.

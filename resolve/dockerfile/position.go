@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	known "github.com/moby/buildkit/frontend/dockerfile/command"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
@@ -80,10 +82,17 @@ func early(err error) bool {
 	return false
 }
 
-// plain says in other words what BuildKit says for nobody to understand.
+// plain adds what was expected where BuildKit does not say.
 func plain(err error) error {
-	if err.Error() == "no build stage in current context" {
+	text := err.Error()
+	unknown := (*instructions.UnknownInstructionError)(nil)
+	switch {
+	case text == "no build stage in current context":
 		return errors.New("instruction before the first FROM, where only ARG may stand")
+	case strings.HasPrefix(text, "missing a value on flag: "):
+		return fmt.Errorf("%w, write %s=VALUE", err, strings.TrimPrefix(text, "missing a value on flag: "))
+	case errors.As(err, &unknown) && !strings.Contains(text, "did you mean"):
+		return fmt.Errorf("%w, expected one of %s", err, strings.ToUpper(strings.Join(sorted(known.Commands), " ")))
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func (l *lowering) resolveBase(ctx context.Context, s *state, needed bool) error
 	}
 	if s.BaseName == scratch {
 		s.begin = plan.Source{Image: scratch}
-		s.config = Config{WorkingDir: "/", Env: []plan.Var{{Name: "PATH", Value: defaultPath}}, OS: l.target.OS, Architecture: l.target.Architecture, Variant: l.target.Variant}
+		s.config = l.emptyConfig()
 		if s.foreign {
 			s.from = &plan.Source{Image: scratch}
 		}
@@ -101,6 +101,14 @@ func (l *lowering) resolveBase(ctx context.Context, s *state, needed bool) error
 		return nil
 	}
 	return l.configure(ctx, s, from, needed)
+}
+
+// emptyConfig is that of an image of which there is only the platform.
+func (l *lowering) emptyConfig() Config {
+	return Config{
+		WorkingDir: "/", Env: []plan.Var{{Name: "PATH", Value: defaultPath}},
+		OS: l.target.OS, Architecture: l.target.Architecture, Variant: l.target.Variant,
+	}
 }
 
 // imageName is how a plan names an image: as it stands in the file, unless a
@@ -135,7 +143,13 @@ func (l *lowering) configure(ctx context.Context, s *state, from plan.Source, ne
 	if s.from != nil {
 		s.from = &from
 	}
-	if !needed || from.Image == "" || from.Image == scratch {
+	if from.Image == "" || from.Image == scratch {
+		if s.from == nil {
+			s.config = l.emptyConfig()
+		}
+		return nil
+	}
+	if !needed {
 		return nil
 	}
 	key := baseKey{from.Image, from.Platform}

@@ -52,10 +52,13 @@ func (l *lowering) write(target *state) {
 
 // stage is a state as a plan has it.
 func (l *lowering) stage(s *state) plan.Stage {
-	if s.from != nil { // a context that stands for a stage still is a base
-		d := &stepper{lowering: l, s: s, lint: l.lint}
+	if s.from != nil { // a context that stands for a stage can be a base, too
+		d := &stepper{lowering: l, s: s}
 		d.at(s.Location)
-		_ = d.begin() // which fails for no path of Linux
+		d.enter()
+		if s.onBuild {
+			d.emit(plan.Set{DropOnBuild: true})
+		}
 	}
 	out := plan.Stage{Steps: s.steps, Lines: s.lines}
 	switch {
