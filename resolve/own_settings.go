@@ -65,14 +65,18 @@ func (r *recipe) lowerOwn(ctx context.Context, text []byte, b Build) error {
 	return nil
 }
 
-// takeOwn makes the plan of the user's own Dockerfile the beginning of the
-// image's: its last stage gets a name, and its context another one than that of
-// the sources.
-func (r *recipe) takeOwn(p plan.Plan, o DockerfileOptions, text []byte) {
-	last := &p.Stages[len(p.Stages)-1]
+// onOwn is a stage on the image of the user's own Dockerfile.
+func (r *recipe) onOwn() plan.Stage {
+	last := &r.own.Stages[len(r.own.Stages)-1]
 	if last.Name == "" {
 		last.Name = "own Dockerfile" // nothing in a Dockerfile can be called so
 	}
+	return plan.Stage{BaseStage: last.Name}
+}
+
+// takeOwn makes the plan of the user's own Dockerfile the beginning of the
+// image's: its context is another one than that of the sources.
+func (r *recipe) takeOwn(p plan.Plan, o DockerfileOptions, text []byte) {
 	for _, s := range p.Stages {
 		for i, step := range s.Steps {
 			switch step := step.(type) {

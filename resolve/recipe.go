@@ -167,10 +167,12 @@ func (r *recipe) make(ctx context.Context) (err error) {
 	}
 	stage := plan.Stage{Base: base, Platform: r.platform()}
 	if r.own != nil {
-		stage = plan.Stage{BaseStage: r.own.Stages[len(r.own.Stages)-1].Name}
 		r.out.Plan = *r.own
 	}
 	if needed {
+		if r.own != nil {
+			stage = r.onOwn()
+		}
 		r.mainOptions()
 		if stage.Steps, err = r.add(ctx, stage, base); err != nil {
 			return err
