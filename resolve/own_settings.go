@@ -31,7 +31,7 @@ func (r *recipe) lowerOwn(ctx context.Context, text []byte, b Build) error {
 	file := from(r.o.Dir, d.Dockerfile)
 	o := DockerfileOptions{
 		File: d.Dockerfile, Text: text, Beside: file, Build: "linux/" + runtime.GOARCH, Platform: r.o.Platform,
-		BuildArgs: map[string]string{}, Labels: map[string]string{},
+		BuildArgs: map[string]string{}, Labels: map[string]string{}, Lend: r.o.Lend,
 	}
 	if o.Context = b.Context.Root; o.Context == "" {
 		o.alone = dockerfileName

@@ -67,6 +67,9 @@ type Options struct {
 	// Outputs are files and directories that the build writes; what of them
 	// lies in the source root stays out.
 	Outputs []string
+	// Lend names the package managers whose settings the host lends to every RUN
+	// of the user's own Dockerfile.
+	Lend []string
 	// AllowSecrets are paths that may go in though they look like secrets.
 	AllowSecrets []string
 }

@@ -26,7 +26,7 @@ type buildRun struct {
 	cache    *string
 
 	projectOnly                              []string // flags
-	tags, outputs, secrets, ssh              []string
+	tags, outputs, secrets, ssh, notes       []string
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
 	record, iidFile                          string
@@ -62,6 +62,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	b.cache = cacheFlag(c)
 	f := c.Flags()
 	f.StringArrayVar(&b.ssh, "ssh", nil, "with -f: an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
+	f.StringArrayVar(&b.notes, "annotation", nil, "with -f: an annotation of the manifest, `NAME=VALUE` (repeatable)")
 	f.StringVar(&b.iidFile, "iidfile", "", "with -f: write the image's id, the digest of its configuration, to `FILE`")
 	f.StringArrayVarP(&b.tags, "tag", "t", nil, "what the image is called, `NAME[:TAG]` (repeatable), else ZenML's name in the stack's registry")
 	f.BoolVar(&b.push, "push", false, "push it")
@@ -125,6 +126,11 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err := b.build(ctx, client, dir, show, result.Context, images); err != nil {
 		return err
 	}
+	if b.docker.given() {
+		if err := images[0].built.Annotate(goal.annotations); err != nil {
+			return err
+		}
+	}
 	b.times.built = now()
 	return b.deliver(ctx, client, goal, result, images, show)
 }
@@ -144,15 +150,24 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if b.format != "" && b.format != "docker" && b.format != "oci" {
 		return nil, options, usagef("--format %s: want docker or oci", b.format)
 	}
+	if len(b.notes) > 0 && b.format == "docker" {
+		return nil, options, usagef("--annotation needs --format oci: Docker's media types have none")
+	}
 	g, err := newGoal(b.outputs)
 	if err != nil {
 		return nil, options, err
+	}
+	if g.annotations, err = annotations(b.notes); err != nil {
+		return nil, options, err
+	}
+	if len(g.annotations) > 0 {
+		b.format = "oci"
 	}
 	b.push = b.push || g.push
 	for _, o := range g.outputs {
 		options.Outputs = append(options.Outputs, o.Path)
 	}
-	options.ParentDigests = b.record != ""
+	options.ParentDigests, options.Lend = b.record != "", b.docker.lend
 	for _, file := range []string{b.digestFile, b.metadataFile, b.record} {
 		if file != "" {
 			options.Outputs = append(options.Outputs, file)

@@ -194,6 +194,28 @@ type goal struct {
 	tags    []name.Tag
 	outputs []oci.Output
 	push    bool // as an output says
+	// annotations are for the manifest.
+	annotations map[string]string
+}
+
+// annotations are the values of --annotation. Those of an index are for images
+// of several platforms.
+func annotations(flags []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, f := range flags {
+		name, value, ok := strings.Cut(f, "=")
+		if kind, rest, typed := strings.Cut(name, ":"); typed {
+			if kind != "manifest" {
+				return nil, usagef("--annotation %s: only manifests are annotated here", f)
+			}
+			name = rest
+		}
+		if !ok || name == "" {
+			return nil, usagef("--annotation %s: want NAME=VALUE", f)
+		}
+		out[name] = value
+	}
+	return out, nil
 }
 
 func newGoal(outputs []string) (*goal, error) {

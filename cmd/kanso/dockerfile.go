@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -41,7 +40,7 @@ func (d *dockerfileFlags) add(c *cobra.Command) {
 	f.StringVar(&d.network, "network", "", "with -f: the `NETWORK` of steps, default, host or none")
 	f.StringVar(&d.shmSize, "shm-size", "", "with -f: the `SIZE` of /dev/shm, such as 64m")
 	f.StringArrayVar(&d.ulimits, "ulimit", nil, "with -f: a limit of steps, `NAME=SOFT[:HARD]` (repeatable)")
-	f.StringArrayVar(&d.lend, "lend", nil, "with -f: lend steps the host's settings for `NAME`, pip, uv or apt: index, proxy, certificates, cache (repeatable)")
+	f.StringArrayVar(&d.lend, "lend", nil, "lend every RUN of a Dockerfile the host's settings for `NAME`, pip, uv or apt: index, proxy, certificates, cache (repeatable)")
 }
 
 // addBuild adds the flags that only a build has.
@@ -59,7 +58,7 @@ func (d *dockerfileFlags) addBuild(c *cobra.Command) {
 // only are the flags that go with a Dockerfile and with nothing else.
 func (d *dockerfileFlags) only() []string {
 	return []string{
-		"build-arg", "target", "label", "annotation", "build-context", "add-host", "network", "shm-size", "ulimit", "lend", "ssh",
+		"build-arg", "target", "label", "annotation", "build-context", "add-host", "network", "shm-size", "ulimit", "ssh",
 		"cache-from", "iidfile", "rm", "force-rm", "compress",
 	}
 }
@@ -67,6 +66,11 @@ func (d *dockerfileFlags) only() []string {
 // check says whether the flags fit to each other: project are the names of
 // those that go with a ZenML project only.
 func (d *dockerfileFlags) check(project []string) error {
+	for _, name := range d.lend {
+		if !slices.Contains([]string{"pip", "uv", "apt"}, name) {
+			return usagef("--lend %s: want pip, uv or apt", name)
+		}
+	}
 	names, with := d.only(), "goes with -f FILE, a Dockerfile"
 	if d.given() {
 		names, with = project, "is about a ZenML project, and -f about a Dockerfile: leave one of them out"
@@ -123,12 +127,13 @@ func (d *dockerfileFlags) options(env environ, platform string) (resolve.Dockerf
 		}
 		o.Labels[name] = value
 	}
-	for _, name := range d.lend {
-		if !slices.Contains([]string{"pip", "uv", "apt"}, name) {
-			return o, usagef("--lend %s: want pip, uv or apt", name)
-		}
+	if epoch := env["SOURCE_DATE_EPOCH"]; epoch != "" && o.BuildArgs["SOURCE_DATE_EPOCH"] == "" {
+		o.BuildArgs["SOURCE_DATE_EPOCH"] = epoch
 	}
-	return o, errors.Join(d.stepOptions(&o), d.contextOptions(&o))
+	if err := d.stepOptions(&o); err != nil {
+		return o, err
+	}
+	return o, d.contextOptions(&o)
 }
 
 // stepOptions reads what every step has.

@@ -64,6 +64,7 @@ func (a *app) resolve(ctx context.Context, d dockerfileFlags, p projectFlags, re
 	if err != nil {
 		return r, err
 	}
+	options.Lend = d.lend
 	dir, err := a.openCache(ctx, cacheDir)
 	if err != nil {
 		return r, err
