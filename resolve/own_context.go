@@ -156,7 +156,7 @@ func (s *selection) step(ctx context.Context, p string, rest []part, wild bool, 
 		return s.link(ctx, p, rest, wild, links)
 	case info.IsDir():
 		return s.follow(ctx, p, rest, wild, links)
-	case len(rest) > 0 || s.c.ignored(p) || info.Mode()&fs.ModeSocket != 0:
+	case len(rest) > 0 || s.c.ignored(p):
 		return false, nil
 	}
 	s.add(p)
@@ -222,7 +222,7 @@ func (s *selection) all(ctx context.Context, dir string) (bool, error) {
 				return false, err
 			}
 			found = found || below
-		} else if e.Type() != fs.ModeSocket && !s.c.ignored(p) {
+		} else if !s.c.ignored(p) {
 			s.add(p)
 			found = true
 		}
