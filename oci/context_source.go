@@ -11,12 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -166,80 +162,4 @@ func (t *contextTree) file(e layers.Entry) (entry, error) {
 		return h.Hex, err
 	}
 	return out, nil
-}
-
-// namedContext shows a further build context, without what its ignore file
-// names.
-func (b *Builder) namedContext(ctx context.Context, name string, modes plan.Copy) (*source, error) {
-	dir, ok := b.Contexts[name]
-	if !ok {
-		return nil, fmt.Errorf("no build context %q was given", name)
-	}
-	files, err := walkContext(ctx, dir)
-	if err != nil {
-		return nil, fmt.Errorf("build context %s: %w", name, err)
-	}
-	return b.contextSource(ctx, dir, files, modes)
-}
-
-// walkContext lists a directory without what its ignore file names.
-func walkContext(ctx context.Context, dir string) ([]string, error) {
-	ignored, err := readIgnored(dir)
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	parents := map[string]patternmatcher.MatchInfo{}
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil || rel == "." {
-			return err
-		}
-		out, info, err := ignored.MatchesUsingParentResults(rel, parents[filepath.Dir(rel)])
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if out && !ignored.Exclusions() {
-				return fs.SkipDir
-			}
-			parents[rel] = info
-		}
-		if !out {
-			files = append(files, filepath.ToSlash(rel))
-		}
-		return nil
-	})
-	return files, err
-}
-
-// readIgnored reads the ignore file of a context.
-func readIgnored(dir string) (*patternmatcher.PatternMatcher, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	data, err := root.ReadFile(".dockerignore")
-	if errors.Is(err, fs.ErrNotExist) {
-		return patternmatcher.New(nil)
-	}
-	if err != nil {
-		return nil, err
-	}
-	patterns, err := ignorefile.ReadAll(strings.NewReader(string(data)))
-	if err != nil {
-		return nil, fmt.Errorf(".dockerignore: %w", err)
-	}
-	m, err := patternmatcher.New(patterns)
-	if err != nil {
-		return nil, fmt.Errorf(".dockerignore: %w", err)
-	}
-	return m, nil
 }

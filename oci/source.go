@@ -44,14 +44,16 @@ func (b *Builder) source(ctx context.Context, st *state, from plan.Source, files
 			return nil, err
 		}
 		return b.stateSource(ctx, other)
-	case from.Context != "":
-		return b.namedContext(ctx, from.Context, modes)
 	case from.URL != "" || from.Git != "":
 		return nil, fmt.Errorf("source %s%s is not built yet", from.URL, from.Git)
 	case len(from.Inline) > 0:
 		return b.inlineSource(from.Inline), nil
 	}
-	return b.contextSource(ctx, b.Context, files, modes)
+	dir, err := b.contextDir(from)
+	if err != nil {
+		return nil, err
+	}
+	return b.contextSource(ctx, dir, files, modes)
 }
 
 // stateSource shows the files of a stage or an image.

@@ -232,10 +232,10 @@ func TestExplainingStagesRunsNothing(t *testing.T) {
 	}
 }
 
-func TestNamedContextsHaveTheirOwnIgnoreFile(t *testing.T) {
+func TestFilesOfANamedContextAreThoseOfThePlan(t *testing.T) {
 	b := builder(t, nil)
 	dir := t.TempDir()
-	for name, content := range map[string]string{"keep": "1", "drop.log": "2", "d/deep.log": "3", ".dockerignore": "*.log\nd\n!d/deep.log\n.dockerignore\n"} {
+	for name, content := range map[string]string{"keep": "1", "drop.log": "2", "d/deep.log": "3"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestNamedContextsHaveTheirOwnIgnoreFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Contexts = map[string]string{"extra": dir}
-	img := build(t, b, oci.Scratch, plan.Copy{From: plan.Source{Context: "extra"}, Patterns: []string{"."}, Dest: "/x", Modes: plan.ModesDisk})
+	img := build(t, b, oci.Scratch, plan.Copy{From: plan.Source{Context: "extra"}, Files: []string{"d", "d/deep.log", "keep"}, Patterns: []string{"."}, Dest: "/x", Modes: plan.ModesDisk})
 	want := [][]string{{"drwxr-xr-x x", "drwx--x--x x/d", "-rw------- x/d/deep.log 3", "-rw------- x/keep 1"}}
 	if d := cmp.Diff(want, contents(t, img, 0)); d != "" {
 		t.Error(d)

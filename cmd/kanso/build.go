@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -192,6 +193,12 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 	access, err := lend.access(ctx)
 	if err != nil {
 		return err
+	}
+	if root == "" { // a Dockerfile without a context
+		root = filepath.Join(private, "context")
+		if err := os.Mkdir(root, 0o700); err != nil {
+			return fmt.Errorf("make context: %w", err)
+		}
 	}
 	runner := b.sandbox.runner(b.app, dir)
 	for _, t := range images {

@@ -73,7 +73,8 @@ thirty() { # NAME
 		printf 'FROM %s AS build\nWORKDIR /src\n' "$base"
 		for ((i = 1; i <= 10; i++)); do printf 'ENV V%d=%d\nRUN echo %d >>/src/steps\n' $i $i $i; done
 		printf 'FROM %s\nCOPY --from=build /src /src\nUSER 1000\nLABEL a=b\nEXPOSE 80\nCOPY source.txt /last.txt\nCMD ["true"]\n' "$base"
-	} | docker "$1" -t "$REGISTRY/team/thirty:1" --push
+	} >"$WORK/thirty"
+	docker "$1" -t "$REGISTRY/team/thirty:1" --push <"$WORK/thirty"
 }
 rm -rf "$WORK/cache"
 thirty once
