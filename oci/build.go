@@ -59,6 +59,8 @@ type Builder struct {
 	Compression layers.Compression
 	// Format is "docker", "oci", or empty for that of the base.
 	Format string
+	// Annotations are added to the manifest's; they need the media types of OCI.
+	Annotations map[string]string
 	// NoCache makes every layer again.
 	NoCache bool
 	// Output takes what steps print; nil drops it.
@@ -108,7 +110,7 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 		b.note("remember file hashes: %v", err)
 	}
 	st := states[len(states)-1]
-	img, err := st.image(b.Format)
+	img, err := b.image(p, st)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +119,15 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 		out.Ran += st.ran
 	}
 	return out, nil
+}
+
+// image is the state as an image: the base as it is, if a plan adds nothing and
+// asks for no other form.
+func (b *Builder) image(p plan.Plan, st *state) (v1.Image, error) {
+	if len(p.Stages) == 1 && len(p.Stages[0].Steps) == 0 && b.Format == "" && len(b.Annotations) == 0 && st.base.Digest != (v1.Hash{}) {
+		return st.base.Image, nil
+	}
+	return st.image(b.Format, b.Annotations)
 }
 
 // Explain says what Build would do: for every step its key and whether its

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,11 +26,11 @@ type state struct {
 
 	startInterval time.Duration // of the health check: config has no place for it
 
-	dry     bool // explain only
-	course  *course
-	stage   *running // nil outside of a course, like that
-	wild    bool     // steps of somebody else's were carried out, see [wild]
-	seen    *outlook
+	dry    bool // explain only
+	course *course
+	stage  *running // nil outside of a course, like that
+	wild   bool     // steps of somebody else's were carried out, see [wild]
+	seen   *outlook
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
 }
@@ -168,7 +169,7 @@ func setEnv(env []string, name, value string) []string {
 
 // image is the state as an image. Names and digests of the base stand in the
 // annotations, where OCI has them; a base from an archive has no name.
-func (st *state) image(format string) (v1.Image, error) {
+func (st *state) image(format string, more map[string]string) (v1.Image, error) {
 	if format == "" {
 		var err error
 		if format, err = formatOf(st.base.Image); err != nil {
@@ -182,6 +183,7 @@ func (st *state) image(format string) (v1.Image, error) {
 	if st.base.Digest != (v1.Hash{}) {
 		annotations["org.opencontainers.image.base.digest"] = st.base.Digest.String()
 	}
+	maps.Copy(annotations, more)
 	ls := make([]v1.Layer, len(st.layers))
 	for i, l := range st.layers {
 		ls[i] = l.Layer

@@ -124,13 +124,8 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 			}
 		}
 	}
-	if err := b.build(ctx, client, dir, show, result.Context, images); err != nil {
+	if err := b.build(ctx, client, dir, show, goal, result.Context, images); err != nil {
 		return err
-	}
-	if b.docker.given() {
-		if err := images[0].built.Annotate(goal.annotations); err != nil {
-			return err
-		}
 	}
 	b.times.built = now()
 	return b.deliver(ctx, client, goal, result, images, show)
@@ -179,7 +174,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 
 // build carries out the plans, one after the other: what they have in common
 // is made once.
-func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir, show display, root string, images []*target) error {
+func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir, show display, g *goal, root string, images []*target) error {
 	date, err := b.env.sourceDate()
 	if err != nil {
 		return err
@@ -208,7 +203,8 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		builder := oci.Builder{
 			Context: root, Contexts: t.Contexts, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
-			NoCache: b.noCache || t.NoCache, Output: show.output(), Progress: show, Now: now,
+			Annotations: g.annotations,
+			NoCache:     b.noCache || t.NoCache, Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

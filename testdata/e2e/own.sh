@@ -13,7 +13,7 @@ cd "$project"
 # The base, where a Dockerfile can name it.
 printf 'FROM base\n' >"$WORK/base.Dockerfile"
 "$KANSO" build -f "$WORK/base.Dockerfile" --build-context "base=oci-layout://${BASE#oci:}" -t "$REGISTRY/team/base:1" --push --progress plain . \
-	2>"$WORK/log" >"$WORK/base" || { cat "$WORK/log"; fail "the base was not pushed"; }
+	2>"$WORK/log" >"$WORK/base.ref" || { cat "$WORK/log"; fail "the base was not pushed"; }
 base=$REGISTRY/team/base:1
 
 cat >"$WORK/stack.yaml" <<YAML
@@ -54,14 +54,14 @@ PY
 }
 
 # pushed: the tags that the registry has been given, by the log.
-pushed() { grep -o -E 'PUT /v2/[^ ]*/manifests/[^ ]*' "$REGISTRY_LOG" | sed 's#.*/v2/##; s#/manifests/#:#' | grep -v sha256: | sort -u | tr '\n' ' '; }
+pushed() { grep -a -o -E 'PUT /v2/[^ ]*/manifests/[^ ]*' "$REGISTRY_LOG" | sed 's#.*/v2/##; s#/manifests/#:#' | grep -a -v sha256: | sort -u | tr '\n' ' '; }
 
 own base <<YAML
 parent_image: $base
 install_stack_requirements: false
 allow_including_files_in_images: false
 YAML
-same "the base is used where nothing is to be added" "$(digest)" "$(sed 's/.*@//' "$WORK/base")"
+same "the base is used where nothing is to be added" "$(digest)" "$(sed 's/.*@//' "$WORK/base.ref")"
 same "and is given the image's name" "$(pushed)" "team/zenml:training-orchestrator "
 
 mkdir -p docker/sub "$WORK/other"
