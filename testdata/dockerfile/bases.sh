@@ -6,7 +6,7 @@ bases=$CACHE/dockerfile/bases
 made=$(sha256sum "$ROOT/testdata/dockerfile/bases.py" | cut -c 1-64)
 [ "$(cat "$bases/made" 2>/dev/null)" != "$made" ] || exit 0
 need python3 python3
-[ -d /usr/share/doc/busybox-static ] || apt_get busybox-static
+[ -d /usr/share/doc/busybox-static ] || need busybox-static busybox-static
 umask 022
 mkdir -p "${bases%/*}"
 new=$(mktemp -d "$bases.XXXXXX")
