@@ -106,7 +106,7 @@ func (s *splitter) assign() {
 		full[path.Dir(f.Path)] = true
 	}
 	for i, f := range s.files {
-		deleted, opaque := marks(f.Path)
+		deleted, opaque := Deletes(f.Path)
 		switch {
 		case opaque:
 			s.of[i] = undecided
@@ -203,9 +203,9 @@ func (s *splitter) layer(g int) []File {
 	return out
 }
 
-// marks reads the name of a whiteout: the path that it deletes, or that it
-// makes a directory opaque.
-func marks(p string) (deleted string, opaque bool) {
+// Deletes reads the path of an entry as layers have it: the path that a
+// whiteout deletes, or whether it makes the directory that it is in opaque.
+func Deletes(p string) (deleted string, opaque bool) {
 	dir, name := path.Split(p)
 	if name == opaqueName {
 		return "", true

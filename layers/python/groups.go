@@ -69,6 +69,9 @@ func (g *Groups) Len() int { return len(g.names) }
 // Name says what is in a group, for people.
 func (g *Groups) Name(i int) string { return g.names[i] }
 
+// OfName is the group of a distribution, by its normalized name.
+func (g *Groups) OfName(name string) int { return g.of[name] }
+
 // Of is the group that a path belongs to, also one that is deleted.
 func (g *Groups) Of(p string) int {
 	if name := g.site.Owner(p); name != "" {
