@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ const (
 	mountsDir   = "mounts"   // of users' own steps, by what they call them
 	scratchDir  = "scratch"  // of running builds
 	tempDir     = "tmp"      // entries that are being written
+	sessionsDir = "sessions" // one file for each build that is running
 )
 
 // Options say how a cache behaves.
@@ -42,6 +44,9 @@ type Options struct {
 	Remove func(ctx context.Context, dir string) error
 	// Now tells when an entry was last used; nil does not note it.
 	Now func() time.Time
+	// Limit is how many bytes may stay when the cache is closed; the least
+	// recently used entries go. Zero, or no Now, is no limit.
+	Limit int64
 }
 
 // A Dir is a cache in a directory. It may be used by several goroutines.
@@ -50,6 +55,10 @@ type Dir struct {
 	o     Options
 	inUse *lock // shared as long as the cache is open
 	files hashes
+
+	session    session
+	added      atomic.Int64 // bytes of blobs and values that were written
+	addedTrees atomic.Bool
 }
 
 // Open opens the cache in a directory, which it makes if it is missing. What
@@ -81,13 +90,19 @@ func open(dir string, o Options) (*Dir, error) {
 	if err := d.checkFormat(); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{layersDir, blobsDir, valuesDir, treesDir, packagesDir, mountsDir, scratchDir, tempDir} {
+	for _, name := range []string{layersDir, blobsDir, valuesDir, treesDir, packagesDir, mountsDir, scratchDir, tempDir, sessionsDir} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			return nil, err
 		}
 	}
 	d.files.file = filepath.Join(dir, "files")
-	return d, d.enter()
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	if err := d.beginSession(); err != nil {
+		return nil, errors.Join(err, d.inUse.close())
+	}
+	return d, nil
 }
 
 // private makes sure that nobody else can write to the directory: what is in
@@ -146,9 +161,6 @@ func (d *Dir) clean(name string) {
 	}
 }
 
-// Close lets others clean up. What the cache gave out is used no more.
-func (d *Dir) Close() error { return d.inUse.close() }
-
 // Scratch returns a directory for files of this build, on the file system of
 // the trees. What is left in it is removed some time after the build.
 func (d *Dir) Scratch() string { return filepath.Join(d.root, scratchDir) }
@@ -160,6 +172,10 @@ func (d *Dir) Packages(project, manager string) (string, error) {
 	dir := filepath.Join(d.root, packagesDir, nameOf(project), nameOf(manager))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("cache for %s: %w", manager, err)
+	}
+	if d.o.Now != nil {
+		now := d.o.Now()
+		_ = os.Chtimes(dir, now, now) // only tells what was used last
 	}
 	return dir, nil
 }

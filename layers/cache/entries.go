@@ -38,19 +38,26 @@ func (d *Dir) layerFile(key string) string {
 // while its blob is there too and has the right size; an entry that cannot be
 // read is none.
 func (d *Dir) Layer(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error) {
-	data, err := os.ReadFile(d.layerFile(key))
+	file := d.layerFile(key)
+	e, ok, err := readLayer(file)
+	if err != nil || !ok || !d.holds(e.Descriptor) {
+		return diffID, desc, false, err
+	}
+	d.touch(file)
+	return e.DiffID, e.Descriptor, true, nil
+}
+
+// readLayer reads the entry of a step's key; one that is damaged is none.
+func readLayer(file string) (e layerEntry, ok bool, err error) {
+	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return diffID, desc, false, nil
+		return e, false, nil
 	}
 	if err != nil {
-		return diffID, desc, false, fmt.Errorf("read layer entry: %w", err)
+		return e, false, fmt.Errorf("read layer entry: %w", err)
 	}
-	var e layerEntry
-	readable := json.Unmarshal(data, &e) == nil
-	if !readable || !d.holds(e.Descriptor) {
-		return diffID, desc, false, nil
-	}
-	return e.DiffID, e.Descriptor, true, nil
+	data, ok = unsealed(data)
+	return e, ok && json.Unmarshal(data, &e) == nil, nil
 }
 
 // holds says whether the blob is there with its whole length.
@@ -76,16 +83,15 @@ func (d *Dir) blobFile(digest v1.Hash) string {
 	return filepath.Join(d.root, blobsDir, digest.Algorithm, digest.Hex)
 }
 
-// Blob returns the file that holds the bytes of a digest.
+// Blob returns the file that holds the bytes of a digest. A file that somebody
+// wrote to is verified first, and removed if it is something else.
 func (d *Dir) Blob(digest v1.Hash) (file string, ok bool) {
 	file = d.blobFile(digest)
-	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+	info, err := os.Lstat(file)
+	if err != nil || !info.Mode().IsRegular() || !d.intact(file, info, digest.Hex) {
 		return "", false
 	}
-	if d.o.Now != nil {
-		now := d.o.Now()
-		_ = os.Chtimes(file, now, now) // only tells what was used last
-	}
+	d.touch(file)
 	return file, true
 }
 
@@ -122,17 +128,23 @@ func (d *Dir) PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, err
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("write blob: %w", err)
 	}
+	if err := os.Chtimes(f.Name(), d.now(), sealTime()); err != nil {
+		return fmt.Errorf("write blob: %w", err)
+	}
+	d.added.Add(h.n)
 	return place(f.Name(), d.blobFile(want))
 }
 
 type hashing struct {
 	w *bufio.Writer
 	h hash.Hash
+	n int64
 }
 
 func (h *hashing) Write(p []byte) (int, error) {
 	n, err := h.w.Write(p)
 	h.h.Write(p[:n])
+	h.n += int64(n)
 	return n, err
 }
 
@@ -140,16 +152,21 @@ func (d *Dir) valueFile(kind, key string) string {
 	return filepath.Join(d.root, valuesDir, kind, nameOf(key))
 }
 
-// Value returns a small fact; ok is false if none is kept.
+// Value returns a small fact; ok is false if none is kept, or a damaged one.
 func (d *Dir) Value(kind, key string) ([]byte, bool, error) {
-	data, err := os.ReadFile(d.valueFile(kind, key))
+	file := d.valueFile(kind, key)
+	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("read %s: %w", kind, err)
 	}
-	return data, true, nil
+	data, ok := unsealed(data)
+	if ok {
+		d.touch(file)
+	}
+	return data, ok, nil
 }
 
 // PutValue keeps a small fact; kind is a word of ours, key any text.
@@ -161,7 +178,13 @@ func (d *Dir) write(file string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return fmt.Errorf("write entry: %w", err)
 	}
-	return writeWhole(file, filepath.Join(d.root, tempDir), data)
+	data = sealed(data)
+	d.added.Add(int64(len(data)))
+	if err := writeWhole(file, filepath.Join(d.root, tempDir), data); err != nil {
+		return err
+	}
+	d.touch(file)
+	return nil
 }
 
 // writeWhole writes a file by way of another one, in the directory temp.

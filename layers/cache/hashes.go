@@ -66,6 +66,9 @@ func (h *hashes) load() {
 func readHashes(file string) map[string]remembered {
 	known := map[string]remembered{}
 	data, err := os.ReadFile(file)
+	if err == nil {
+		data, _ = unsealed(data)
+	}
 	if err == nil && gob.NewDecoder(bytes.NewReader(data)).Decode(&known) != nil {
 		return map[string]remembered{}
 	}
@@ -132,5 +135,5 @@ func (d *Dir) Flush() error {
 		return errors.Join(errors.New("encode file hashes"), err)
 	}
 	h.added = map[string]remembered{}
-	return writeWhole(h.file, filepath.Join(d.root, tempDir), buf.Bytes())
+	return writeWhole(h.file, filepath.Join(d.root, tempDir), sealed(buf.Bytes()))
 }

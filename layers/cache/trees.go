@@ -9,6 +9,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// lockSuffix ends the name of a tree's lock. The file's modification time is when
+// the tree was used last, and its content the tree's size, once it is known.
+const lockSuffix = ".lock"
+
 func (d *Dir) treeDir(set string, chain v1.Hash) string {
 	return filepath.Join(d.root, treesDir, set, chain.Hex)
 }
@@ -18,7 +22,7 @@ func (d *Dir) lockTree(set string, chain v1.Hash) (*lock, error) {
 	if err := os.MkdirAll(filepath.Join(d.root, treesDir, set), 0o700); err != nil {
 		return nil, err
 	}
-	return openLock(d.treeDir(set, chain) + ".lock")
+	return openLock(d.treeDir(set, chain) + lockSuffix)
 }
 
 // HasTree says whether a tree is there.
@@ -41,6 +45,7 @@ func (d *Dir) Tree(ctx context.Context, set string, chain v1.Hash, fill func(dir
 		l.close()
 		return "", nil, err
 	}
+	d.treeUsed(l)
 	return d.treeDir(set, chain), func() { l.close() }, nil
 }
 
@@ -66,8 +71,23 @@ func (d *Dir) fillTree(ctx context.Context, l *lock, set string, chain v1.Hash, 
 		if err := os.Rename(temp, d.treeDir(set, chain)); err != nil {
 			return fmt.Errorf("keep tree: %w", err)
 		}
+		d.treeAdded(l)
 	}
 	return l.wait(ctx, false)
+}
+
+// treeUsed notes when a tree was used.
+func (d *Dir) treeUsed(l *lock) {
+	if d.o.Now != nil {
+		now := d.o.Now()
+		_ = os.Chtimes(l.f.Name(), now, now) // only tells what was used last
+	}
+}
+
+// treeAdded notes that a tree is there, whose size nobody knows.
+func (d *Dir) treeAdded(l *lock) {
+	d.addedTrees.Store(true)
+	_ = l.f.Truncate(0) // else the size of an earlier one is taken for its own
 }
 
 // AdoptTree takes over a directory, on the cache's file system, as a tree. If
@@ -87,5 +107,7 @@ func (d *Dir) AdoptTree(ctx context.Context, set string, chain v1.Hash, dir stri
 	if err := os.Rename(dir, d.treeDir(set, chain)); err != nil {
 		return fmt.Errorf("keep tree: %w", err)
 	}
+	d.treeAdded(l)
+	d.treeUsed(l)
 	return nil
 }

@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A session is the note of one open cache: a locked file whose modification
+// time is when it was opened. What was used since is not evicted.
+type session struct{ l *lock }
+
+func (d *Dir) beginSession() error {
+	for {
+		f, err := os.CreateTemp(filepath.Join(d.root, sessionsDir), "session-")
+		if err != nil {
+			return err
+		}
+		l := &lock{f}
+		mine, err := l.try(true)
+		if err == nil && mine && d.o.Now != nil {
+			now := d.o.Now() // the same clock as that of the entries
+			err = os.Chtimes(f.Name(), now, now)
+		}
+		if err == nil && mine {
+			d.session = session{l}
+			return nil
+		}
+		if err = errors.Join(gone(err), l.close()); err != nil {
+			return err
+		}
+		// Somebody took it for abandoned before it was locked.
+	}
+}
+
+func (s session) end() error {
+	if s.l == nil {
+		return nil
+	}
+	os.Remove(s.l.f.Name())
+	return s.l.close()
+}
+
+// oldestSession is when the first of the builds that are running began. Notes
+// of builds that were killed are removed.
+func (d *Dir) oldestSession() (time.Time, error) {
+	entries, err := os.ReadDir(filepath.Join(d.root, sessionsDir))
+	if err != nil {
+		return time.Time{}, err
+	}
+	oldest := time.Time{}
+	for _, e := range entries {
+		file := filepath.Join(d.root, sessionsDir, e.Name())
+		info, err := os.Stat(file)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		if file != d.session.l.f.Name() && abandoned(file) {
+			os.Remove(file)
+			continue
+		}
+		if oldest.IsZero() || info.ModTime().Before(oldest) {
+			oldest = info.ModTime()
+		}
+	}
+	return oldest, nil
+}
+
+// abandoned says whether nobody holds the lock of a session.
+func abandoned(file string) bool {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	l := &lock{f}
+	defer l.close()
+	free, err := l.try(true)
+	return free && err == nil
+}
