@@ -50,16 +50,9 @@ func (b *Builder) packDistributions(ctx context.Context, max int, write func(w i
 		if list == nil && (len(files) > 0 || i > 0) {
 			continue
 		}
-		p := part{name: groups.Name(i)}
+		p := part{name: groups.Name(i), unsafe: unsafeIn(site, groups, i)}
 		if p.diffID, p.desc, err = b.pack(ctx, func(w io.Writer) error { return layers.Write(ctx, w, all(list)) }); err != nil {
 			return nil, err
-		}
-		for _, d := range site.Distributions() {
-			for _, why := range d.Unsafe {
-				if groups.OfName(d.Name) == i {
-					p.unsafe = append(p.unsafe, d.Name+" "+string(why))
-				}
-			}
 		}
 		parts = append(parts, p)
 		if ready != nil {
@@ -67,6 +60,19 @@ func (b *Builder) packDistributions(ctx context.Context, max int, write func(w i
 		}
 	}
 	return parts, nil
+}
+
+// unsafeIn are the reasons why distributions of a group depend on others.
+func unsafeIn(site *python.Site, groups *python.Groups, i int) []string {
+	var list []string
+	for _, d := range site.Distributions() {
+		for _, why := range d.Unsafe {
+			if groups.OfName(d.Name) == i {
+				list = append(list, d.Name+" "+string(why))
+			}
+		}
+	}
+	return list
 }
 
 // spoolTar reads the tar that write writes, with its contents in f.

@@ -133,7 +133,7 @@ func (a *app) root() *cobra.Command {
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(a.buildVerb(), a.planVerb(), a.filesVerb(), a.doctorVerb(), a.runVerb(), a.registryVerb(), a.versionVerb())
+	c.AddCommand(a.buildVerb(), a.planVerb(), a.filesVerb(), a.doctorVerb(), a.runVerb(), a.registryVerb(), a.cacheVerb(), a.versionVerb())
 	return c
 }
 

@@ -84,7 +84,11 @@ func (a *app) openCache(_ context.Context, flag string) (*cache.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cache.Open(dir, cache.Options{Remove: removeTree, Now: now}) //nolint:contextcheck // what killed builds left is removed whatever becomes of this one
+	limit, err := a.env.cacheLimit()
+	if err != nil {
+		return nil, err
+	}
+	return cache.Open(dir, cache.Options{Remove: removeTree, Now: now, Limit: limit}) //nolint:contextcheck // what killed builds left is removed whatever becomes of this one
 }
 
 // removeTree deletes a directory. Files of subordinate ids can be deleted only

@@ -59,6 +59,7 @@ type Dir struct {
 	session    session
 	added      atomic.Int64 // bytes of blobs and values that were written
 	addedTrees atomic.Bool
+	evictMore  func() // whatever became of the build
 }
 
 // Open opens the cache in a directory, which it makes if it is missing. What
@@ -95,6 +96,7 @@ func open(dir string, o Options) (*Dir, error) {
 			return nil, err
 		}
 	}
+	d.evictMore = func() { _ = d.keepLimit(context.Background()) }
 	d.files.file = filepath.Join(dir, "files")
 	if err := d.enter(); err != nil {
 		return nil, err

@@ -227,6 +227,6 @@ func (d *Dir) keepLimit(ctx context.Context) error {
 // cache gave out is used no more. That something could not be evicted is no
 // error: it is tried again after the next build.
 func (d *Dir) Close() error {
-	_ = d.keepLimit(context.Background())
+	d.evictMore()
 	return errors.Join(d.session.end(), d.inUse.close())
 }
