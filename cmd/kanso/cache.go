@@ -106,7 +106,7 @@ func (a *app) cacheUse() *cobra.Command {
 // useText says how big the kinds of entries are.
 func useText(w io.Writer, kinds map[string]int64) error {
 	out := &errWriter{w: w}
-	for _, k := range []string{cache.KindBlob, cache.KindTree, cache.KindPackages, cache.KindValue, cache.KindLayer, "total", "limit"} {
+	for _, k := range []string{cache.KindBlob, cache.KindTree, cache.KindPackages, cache.KindMount, cache.KindValue, cache.KindLayer, "total", "limit"} {
 		if n, ok := kinds[k]; ok {
 			fmt.Fprintf(out, "%-9s %s\n", k, size(n))
 		}
@@ -159,7 +159,7 @@ func (a *app) cacheRemove() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rm NAME... | --all",
 		Short: "Remove entries",
-		Long:  `Remove the entries of a kind (blob, tree, packages, value or layer), or those whose name begins with NAME. What running builds use stays.`,
+		Long:  `Remove the entries of a kind (blob, tree, packages, mount, value or layer), or those whose name begins with NAME. What running builds use stays.`,
 	}
 	dir := cacheFlag(c)
 	every := c.Flags().Bool("all", false, "remove everything")

@@ -19,6 +19,7 @@ const (
 	KindValue    = "value"    // small facts
 	KindTree     = "tree"     // unpacked layers
 	KindPackages = "packages" // of a package manager and project
+	KindMount    = "mount"    // of users' own steps
 )
 
 // An Entry is something that is kept.
@@ -35,7 +36,8 @@ type Entry struct {
 func (d *Dir) List(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	for _, look := range []func(context.Context) ([]Entry, error){
-		d.listFiles(KindLayer, layersDir), d.listFiles(KindBlob, blobsDir), d.listFiles(KindValue, valuesDir), d.listTrees, d.listPackages,
+		d.listFiles(KindLayer, layersDir), d.listFiles(KindBlob, blobsDir), d.listFiles(KindValue, valuesDir),
+		d.listLocked(KindTree, treesDir, d.treeSize), d.listLocked(KindMount, mountsDir, sizeOf), d.listPackages,
 	} {
 		list, err := look(ctx)
 		if err != nil {
@@ -91,32 +93,36 @@ func gone(err error) error {
 	return err
 }
 
-// listTrees lists unpacked layers. A tree was used when its lock was.
-func (d *Dir) listTrees(ctx context.Context) ([]Entry, error) {
-	dirs, err := filepath.Glob(filepath.Join(d.root, treesDir, "*", "*"))
-	if err != nil {
-		return nil, err
-	}
-	var list []Entry
-	for _, dir := range dirs {
-		if strings.HasSuffix(dir, lockSuffix) {
-			continue
-		}
-		info, err := os.Stat(dir + lockSuffix)
-		if err != nil {
-			continue // not one of ours
-		}
-		size, err := d.treeSize(ctx, dir)
+// listLocked lists directories that have locks. They were used when the lock
+// was.
+func (d *Dir) listLocked(kind, dir string, measure func(ctx context.Context, dir string) (int64, error)) func(context.Context) ([]Entry, error) {
+	return func(ctx context.Context) ([]Entry, error) {
+		root := filepath.Join(d.root, dir)
+		dirs, err := filepath.Glob(filepath.Join(root, "*", "*"))
 		if err != nil {
 			return nil, err
 		}
-		name, err := filepath.Rel(filepath.Join(d.root, treesDir), dir)
-		if err != nil {
-			return nil, err
+		var list []Entry
+		for _, dir := range dirs {
+			if strings.HasSuffix(dir, lockSuffix) {
+				continue
+			}
+			info, err := os.Stat(dir + lockSuffix)
+			if err != nil {
+				continue // not one of ours
+			}
+			size, err := measure(ctx, dir)
+			if err != nil {
+				return nil, err
+			}
+			name, err := filepath.Rel(root, dir)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, Entry{Kind: kind, Name: filepath.ToSlash(name), Size: size, Used: info.ModTime(), path: dir})
 		}
-		list = append(list, Entry{Kind: KindTree, Name: filepath.ToSlash(name), Size: size, Used: info.ModTime(), path: dir})
+		return list, nil
 	}
-	return list, nil
 }
 
 // treeSize is the size of a tree. It is measured once and then stands in the

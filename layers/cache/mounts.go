@@ -25,6 +25,7 @@ func (d *Dir) Mount(ctx context.Context, key string, share, wait bool) (dir stri
 			return "", nil, fmt.Errorf("lock mount: %w", err)
 		}
 		if ok {
+			d.lockUsed(l)
 			return dir, func() { l.close() }, nil
 		}
 	}
@@ -32,7 +33,7 @@ func (d *Dir) Mount(ctx context.Context, key string, share, wait bool) (dir stri
 
 // takeMount locks and makes a directory; it is not ok if others have it.
 func takeMount(ctx context.Context, dir string, share, wait bool) (l *lock, ok bool, err error) {
-	if l, err = openLock(dir + ".lock"); err != nil {
+	if l, err = openLock(dir + lockSuffix); err != nil {
 		return nil, false, err
 	}
 	if ok = wait; wait {

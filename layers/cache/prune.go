@@ -88,8 +88,8 @@ func (d *Dir) prune(ctx context.Context, p Policy) (Pruned, error) {
 
 // evict removes an entry unless a build that is running uses it.
 func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error) {
-	if e.Kind == KindTree {
-		return d.evictTree(ctx, e)
+	if e.Kind == KindTree || e.Kind == KindMount {
+		return d.evictLocked(ctx, e)
 	}
 	inUse := func(t time.Time) bool { return !oldest.IsZero() && !t.Before(oldest) }
 	if inUse(e.Used) {
@@ -109,9 +109,9 @@ func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error
 	return true, os.Remove(aside)
 }
 
-// evictTree removes a tree that nobody has locked. The lock stays: others may
-// be waiting for it.
-func (d *Dir) evictTree(ctx context.Context, e Entry) (bool, error) {
+// evictLocked removes a directory that nobody has locked. The lock stays: others
+// may be waiting for it.
+func (d *Dir) evictLocked(ctx context.Context, e Entry) (bool, error) {
 	l, err := openLock(e.path + lockSuffix)
 	if err != nil {
 		return false, err
@@ -124,7 +124,7 @@ func (d *Dir) evictTree(ctx context.Context, e Entry) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := os.Rename(e.path, filepath.Join(aside, "tree")); err != nil {
+	if err := os.Rename(e.path, filepath.Join(aside, "dir")); err != nil {
 		os.Remove(aside)
 		return os.IsNotExist(err), gone(err)
 	}

@@ -197,6 +197,13 @@ func TestEntriesAreListedAndRemovedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+	mount, release, err := d.Mount(t.Context(), "id", true, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mount, "f"), make([]byte, 11), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kinds := func() map[string]int64 {
 		list, err := d.List(t.Context())
 		if err != nil {
@@ -212,11 +219,18 @@ func TestEntriesAreListedAndRemovedByName(t *testing.T) {
 		return out
 	}
 	got := kinds()
-	if got[cache.KindBlob] != 1500 || got[cache.KindTree] != 30 || got[cache.KindPackages] != 70 || got[cache.KindValue] == 0 || got[cache.KindLayer] == 0 {
+	if got[cache.KindBlob] != 1500 || got[cache.KindTree] != 30 || got[cache.KindPackages] != 70 || got[cache.KindMount] != 11 || got[cache.KindValue] == 0 || got[cache.KindLayer] == 0 {
 		t.Errorf("sizes are %v", got)
 	}
 	closed(t, d)
 	d = openAt(t, dir, c, 0)
+	if out, err := d.Remove(t.Context(), []string{cache.KindMount}); err != nil || out.InUse != 1 {
+		t.Errorf("a mount that is used: %v, %v", out, err)
+	}
+	release()
+	if out, err := d.Remove(t.Context(), []string{cache.KindMount}); err != nil || len(out.Removed) != 1 {
+		t.Errorf("a mount that is used no more: %v, %v", out, err)
+	}
 	out, err := d.Remove(t.Context(), []string{h.Hex[:12], cache.KindPackages})
 	if err != nil || len(out.Removed) != 2 {
 		t.Fatalf("removed %v, error %v, want a blob and packages", out.Removed, err)

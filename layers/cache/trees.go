@@ -45,7 +45,7 @@ func (d *Dir) Tree(ctx context.Context, set string, chain v1.Hash, fill func(dir
 		l.close()
 		return "", nil, err
 	}
-	d.treeUsed(l)
+	d.lockUsed(l)
 	return d.treeDir(set, chain), func() { l.close() }, nil
 }
 
@@ -76,8 +76,8 @@ func (d *Dir) fillTree(ctx context.Context, l *lock, set string, chain v1.Hash, 
 	return l.wait(ctx, false)
 }
 
-// treeUsed notes when a tree was used.
-func (d *Dir) treeUsed(l *lock) {
+// lockUsed notes when what a lock is for was used.
+func (d *Dir) lockUsed(l *lock) {
 	if d.o.Now != nil {
 		now := d.o.Now()
 		_ = os.Chtimes(l.f.Name(), now, now) // only tells what was used last
@@ -108,6 +108,6 @@ func (d *Dir) AdoptTree(ctx context.Context, set string, chain v1.Hash, dir stri
 		return fmt.Errorf("keep tree: %w", err)
 	}
 	d.treeAdded(l)
-	d.treeUsed(l)
+	d.lockUsed(l)
 	return nil
 }
