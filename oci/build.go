@@ -102,6 +102,9 @@ type StepReport struct {
 // Build carries out a plan. The image of the last stage is returned; it has to
 // be pushed or written to be anywhere.
 func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
+	if err := b.checkFormat(ctx, p); err != nil {
+		return nil, err
+	}
 	states, err := b.carryOut(ctx, p, false)
 	if err != nil {
 		return nil, err

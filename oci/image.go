@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,6 +64,10 @@ const (
 	formatOCI    = "oci"
 )
 
+// ErrNeedsOCI is wrapped by the error for layers that are compressed with zstd
+// in an image of Docker's format.
+var ErrNeedsOCI = errors.New("Docker's media types have none for zstd") //nolint:staticcheck,revive // a name begins it
+
 // formatOf says which family an image's manifest belongs to.
 func formatOf(img v1.Image) (string, error) {
 	mt, err := img.MediaType()
@@ -97,7 +102,7 @@ func descriptor(l v1.Layer, format string) (v1.Descriptor, error) {
 	}
 	switch {
 	case format == formatDocker && mt == types.OCILayerZStd:
-		return v1.Descriptor{}, fmt.Errorf("layer %s: zstd needs OCI media types", digest)
+		return v1.Descriptor{}, fmt.Errorf("layer %s: %w", digest, ErrNeedsOCI)
 	case format == formatDocker && toDocker[mt] != "":
 		mt = toDocker[mt]
 	case format == formatOCI:

@@ -21,6 +21,8 @@ type app struct {
 	raw    io.Writer // stderr as it is, for what masks for itself
 	redact *redactor
 	json   bool // errors are objects, too
+
+	profile profileFlags
 }
 
 func newApp(env environ, stdin io.Reader, stdout, stderr io.Writer) *app {
@@ -52,6 +54,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // the verbs have that of ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	err = errors.Join(err, a.profile.stop())
 	code := a.explain(ctx, err)
 	if ferr := errors.Join(a.stdout.flush(), a.stderr.flush()); ferr != nil && code == 0 {
 		fmt.Fprintf(a.raw, "kanso: %v\n", ferr)
@@ -129,6 +132,8 @@ func (a *app) root() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SuggestionsMinimumDistance = 2
+	a.profile.add(c.PersistentFlags())
+	c.PersistentPreRunE = func(*cobra.Command, []string) error { return a.profile.start() }
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/cache"
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
@@ -30,9 +31,10 @@ type buildRun struct {
 	tags, outputs, secrets, ssh, notes       []string
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
-	record, iidFile                          string
+	record, iidFile, compression             string
 
-	times times
+	packing layers.Compression
+	times   times
 }
 
 func (a *app) buildVerb() *cobra.Command {
@@ -72,6 +74,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	f.StringVar(&b.metadataFile, "metadata-file", "", "write what was built to `FILE`, as JSON")
 	f.StringVar(&b.record, "build-record", "", "write ZenML's record of the build to `FILE`, for zenml pipeline run --build")
 	f.StringVar(&b.format, "format", "", "media types of `KIND` docker or oci, else those of the base")
+	f.StringVar(&b.compression, "compression", "gzip", "how layers are compressed, `NAME[:LEVEL]`: gzip, zstd or uncompressed")
 	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID, or with -f for those that ask for it: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
 	f.BoolVar(&b.noCache, "no-cache", false, "make every layer again")
 	f.StringVar(&b.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
@@ -149,6 +152,9 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if len(b.notes) > 0 && b.format == "docker" {
 		return nil, options, usagef("--annotation needs --format oci: Docker's media types have none")
 	}
+	if err := b.compressed(); err != nil {
+		return nil, options, err
+	}
 	g, err := newGoal(b.outputs)
 	if err != nil {
 		return nil, options, err
@@ -170,6 +176,17 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 		}
 	}
 	return g, options, nil
+}
+
+// compressed reads --compression.
+func (b *buildRun) compressed() (err error) {
+	if b.packing, err = layers.ParseCompression(b.compression); err != nil {
+		return usagef("--compression: %w", err)
+	}
+	if b.packing.Name == layers.Zstd && b.format == "docker" {
+		return usagef("--compression zstd needs OCI media types: --format oci")
+	}
+	return nil
 }
 
 // build carries out the plans, one after the other: what they have in common
@@ -203,7 +220,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		builder := oci.Builder{
 			Context: root, Contexts: t.Contexts, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
-			Annotations: g.annotations,
+			Annotations: g.annotations, Compression: b.packing,
 			NoCache:     b.noCache || t.NoCache, Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {

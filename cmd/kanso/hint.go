@@ -24,6 +24,8 @@ func hint(err error) string {
 	}
 	var exit *sandbox.ExitError
 	switch {
+	case errors.Is(err, oci.ErrNeedsOCI):
+		return "--format oci gives the image OCI's media types, --compression gzip compresses for everybody"
 	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), syscall.ENOSPC.Error()): // the sandbox tells errors as text
 		return "make room there, or name another place: --cache-dir and TMPDIR say where kanso keeps things"
 	case errors.Is(err, syscall.EDQUOT):
