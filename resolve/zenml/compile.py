@@ -82,20 +82,35 @@ def of_decorator(pipeline):
     return {"pipeline": pipeline.name, "docker": settings, "steps": steps}
 
 
+class Compiled(BaseException):
+    """Ends a run as soon as ZenML has compiled the pipeline: before anything is registered, uploaded or built."""
+
+
+def compiled_by_run(pipeline):
+    """The pipeline as ZenML compiles it when it is run, with the arguments of its with_options."""
+
+    def stop(*args, **kwargs):
+        raise Compiled(own(*args, **kwargs)[0])
+
+    own, pipeline._compile = pipeline._compile, stop
+    for name in ("_create_snapshot", "_create_deployment", "_run"):  # from 0.9x, 0.82, 0.40 on
+        run = getattr(pipeline, name, None)
+        if run is not None:
+            try:
+                run(**(getattr(pipeline, "_run_args", None) or {}))
+            except Compiled as e:
+                return e.args[0]
+            break
+    fail("this version of ZenML does not compile pipelines in a way that is known")
+
+
 def compiled(pipeline, config):
-    arguments = dict(getattr(pipeline, "_run_args", {}) or {})
-    for key in ("prevent_build_reuse", "unlisted"):
-        arguments.pop(key, None)
-    if config:
-        arguments["config_path"] = config
-    if hasattr(pipeline, "_prepare_if_possible"):
-        if not getattr(pipeline, "is_prepared", False) and config and hasattr(pipeline, "_apply_config_parameters"):
-            pipeline = pipeline.with_options(config_path=config)
-            arguments.pop("config_path", None)
-            arguments.update(getattr(pipeline, "_run_args", {}) or {})
-        pipeline._prepare_if_possible()
     if hasattr(pipeline, "_compile"):
-        snapshot = pipeline._compile(**arguments)[0]
+        if config:
+            pipeline = pipeline.with_options(config_path=config)
+        if hasattr(pipeline, "_prepare_if_possible"):
+            pipeline._prepare_if_possible()
+        snapshot = compiled_by_run(pipeline)
     else:
         from zenml.client import Client
         from zenml.config.compiler import Compiler

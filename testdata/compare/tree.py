@@ -3,6 +3,7 @@
 
     tree.py [--allowed FILE] [--owners] LEFT RIGHT [LEFT RIGHT]...
     tree.py --show PATH IMAGE...
+    tree.py --digest IMAGE...
 
 An image is DIR:TAG, an OCI layout with gzip or plain layers. Compared are path, type, mode, owner, link, content (of a
 .pyc what follows its 16-byte header), extended attributes, and of the configuration Env, User, WorkingDir, Entrypoint
@@ -35,7 +36,8 @@ class Image:
                  if m.get("annotations", {}).get("org.opencontainers.image.ref.name") == self.tag]
         if not found:
             sys.exit(f"tree.py: {self.directory} has no tag {self.tag}")
-        self.manifest = self.blob_json(found[-1]["digest"])
+        self.digest = found[-1]["digest"]
+        self.manifest = self.blob_json(self.digest)
         self.config = self.blob_json(self.manifest["config"]["digest"])
         self.layers = list(zip(self.config["rootfs"]["diff_ids"], self.manifest["layers"]))
 
@@ -151,12 +153,17 @@ def main():
     parser.add_argument("--allowed", metavar="FILE")
     parser.add_argument("--owners", action="store_true")
     parser.add_argument("--show", metavar="PATH", help="print that path's entry in each image")
+    parser.add_argument("--digest", action="store_true", help="print the digest of each image's manifest")
     parser.add_argument("images", nargs="+", metavar="DIR:TAG")
     options = parser.parse_args()
     if options.show:
         for name in options.images:
             found = Image(name).tree({}).get(options.show)
             print(f"{options.show} {found.type} {found.mode} {found.owner} {found.link or ''}" if found else f"{options.show}: none")
+        return
+    if options.digest:
+        for name in options.images:
+            print(Image(name).digest)
         return
     if len(options.images) % 2:
         parser.error("images come in pairs")
