@@ -27,7 +27,7 @@ zenml_venv() {
 	touch "$VENV/complete"
 }
 
-# zenml_client DIR [REGISTRY [KIND...]]: DIR is a client's configuration whose active stack stack.py has registered.
+# zenml_client DIR REGISTRY [EXPORT [SOURCE]]: DIR is a client's configuration whose active stack stack.py has registered.
 zenml_client() {
 	local dir=$1
 	shift

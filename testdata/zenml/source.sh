@@ -20,8 +20,12 @@ compare() {
 	client=$dir/client
 	mkdir -p "$dir"
 	cp -R "$from" "$dir/project"
+	find "$dir/project" -name __pycache__ -prune -exec rm -rf {} +
 	cp -R "$WORK/$version/client" "$client"
 	zenml_project "$dir/project" "$client"
+	case $version in # that setting is of 0.64, and unknown ones were refused; before, code was always included
+	0.[45]*) sed -i '/allow_download_from_artifact_store/d' "$dir/project"/*.yaml ;;
+	esac
 	export ZENML_CONFIG_PATH=$client
 	(
 		cd "$dir/project"
