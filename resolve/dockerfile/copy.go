@@ -131,11 +131,10 @@ func checkMode(s string) error {
 		}
 		return nil
 	}
-	_, err := mode.Parse(s)
-	if bad := (*strconv.NumError)(nil); errors.As(err, &bad) {
-		return octal
+	if _, err := mode.Parse(s); err != nil {
+		return fmt.Errorf("%w, or symbolic as in u+rwX,go-w", octal)
 	}
-	return err
+	return nil
 }
 
 // source sets where a step has one source of a COPY or ADD from.

@@ -35,7 +35,7 @@ func (l *lowering) dispatchStage(s *state) error {
 		d.lint = l.lint.WithMergedConfigFromComments(c.Comments())
 		err := d.dispatch(c)
 		if err != nil && c.trigger != "" {
-			err = fmt.Errorf("ONBUILD %s: %w", c.trigger, err)
+			err = inTrigger(c.trigger, err)
 		}
 		if err != nil {
 			return place(err, c.Location())

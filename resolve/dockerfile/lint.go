@@ -16,7 +16,6 @@ import (
 	"github.com/moby/buildkit/util/suggest"
 	"github.com/moby/patternmatcher"
 
-
 	"github.com/containerd/platforms"
 )
 
@@ -259,4 +258,3 @@ func (d *stepper) lintIgnored(c *copying, src string) {
 		d.lint.Run(&linter.RuleCopyIgnoredFile, c.at, linter.RuleCopyIgnoredFile.Format(verb, src))
 	}
 }
-

@@ -22,17 +22,23 @@ func (b bases) Config(_ context.Context, ref, _ string) (dockerfile.Config, erro
 	return c, nil
 }
 
-// path is what an image of the tests has as its environment.
-var path = plan.Var{Name: "PATH", Value: "/bin"}
+// binPath is what an image of the tests has as its environment.
+var binPath = plan.Var{Name: "PATH", Value: "/bin"}
 
 // images are the bases of the tests.
 var images = bases{
-	"base": {Env: []plan.Var{path}, OS: "linux", Architecture: "amd64"},
+	"base": {Env: []plan.Var{binPath}, OS: "linux", Architecture: "amd64"},
 	"other": {
-		Env: []plan.Var{path, {Name: "X", Value: "of-base"}}, WorkingDir: "/srv", User: "1000",
+		Env: []plan.Var{binPath, {Name: "X", Value: "of-base"}}, WorkingDir: "/srv", User: "1000",
 		Shell: []string{"/bin/bash", "-c"}, OS: "linux", Architecture: "amd64",
 	},
 	"bare": {},
+	"triggers": {
+		Env: []plan.Var{binPath}, OnBuild: []string{"COPY . /app", "RUN build $X", "ENV FROM=trigger"}, OS: "linux", Architecture: "amd64",
+	},
+	"triggers-bad":                 {Env: []plan.Var{binPath}, OnBuild: []string{"RUNN x"}},
+	"oci:layout":                   {Env: []plan.Var{binPath}, WorkingDir: "rel", OS: "linux", Architecture: "amd64"},
+	"docker.io/library/oci:latest": {Env: []plan.Var{binPath}},
 }
 
 func lower(t *testing.T, text string, o dockerfile.Options) dockerfile.Lowered {

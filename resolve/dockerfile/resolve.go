@@ -8,6 +8,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/util/suggest"
 
@@ -39,7 +40,7 @@ func (l *lowering) resolve(ctx context.Context, target *state) (map[*state]bool,
 			s.triggered = true
 			added, err := l.trigger(s)
 			if err != nil {
-				return nil, parser.SetLocation(err, s.Location)
+				return nil, place(err, s.Location)
 			}
 			more = more || added
 		}
@@ -202,7 +203,7 @@ func (l *lowering) trigger(s *state) (more bool, err error) {
 	for _, text := range texts {
 		c, err := l.parseTrigger(text, s)
 		if err != nil {
-			return false, fmt.Errorf("ONBUILD %s: %w", text, err)
+			return false, inTrigger(text, err)
 		}
 		added = append(added, c)
 		l.depend(s, c)
@@ -210,6 +211,17 @@ func (l *lowering) trigger(s *state) (more bool, err error) {
 	}
 	s.commands = append(added, s.commands...)
 	return more, nil
+}
+
+// inTrigger says which ONBUILD instruction an error is in. A place in it, which
+// is none in the file, is left out.
+func inTrigger(text string, err error) error {
+	var at *parser.LocationError
+	if errors.As(err, &at) {
+		err = plain(at.Unwrap())
+	}
+	first, _, _ := strings.Cut(text, "\n")
+	return fmt.Errorf("ONBUILD %s: %w", first, err)
 }
 
 // parseTrigger reads one ONBUILD instruction of a base.
@@ -228,9 +240,14 @@ func (l *lowering) parseTrigger(text string, s *state) (c command, err error) {
 	}
 	node := read.AST.Children[0]
 	node.StartLine, node.EndLine = span(s.Location)
-	ic, err := instructions.ParseCommand(node)
+	// Without a linter BuildKit's parser panics at a comment with "check=".
+	instruction, err := instructions.ParseInstructionWithLinter(node, linter.New(&linter.Config{}))
 	if err != nil {
 		return command{}, err
+	}
+	ic, ok := instruction.(instructions.Command)
+	if !ok {
+		return command{}, fmt.Errorf("%s is not allowed here", strings.ToUpper(node.Value))
 	}
 	c, err = l.command(ic)
 	c.trigger = text

@@ -17,51 +17,61 @@ import (
 // refused are words of errors for what kanso refuses and BuildKit does not.
 var refused = []string{
 	"--security=insecure is not supported", "--device is not supported", "images of Windows are not supported",
-	"RUN [] has no command", "submodules=false", "fetch-by-commit",
+	"RUN [] has no command", "submodules=false", "fetch-by-commit", "is not the name of one", // the last fails in BuildKit, too, when it is built
 }
 
-// different are Dockerfiles on which kanso and BuildKit differ, with why.
-var different = map[string]string{}
+// different says of which Dockerfiles kanso and BuildKit make different things,
+// and why. One of which they do not fails.
+var different = map[string]string{
+	"user-empty.txtar:Dockerfile": "a plan has no word for no user, and says 0",
+	"arg-name.txtar:Dockerfile":   "BuildKit 0.34 does not expand the names of arguments any more, which looks like a mistake",
+}
 
 func TestLoweredAsBuildKitConverts(t *testing.T) {
 	n := 0
 	for name, text := range dockerfiles(t) {
 		n++
-		t.Run(name, func(t *testing.T) { compare(t, text, dockerfile.Options{}) })
-		t.Run(name+"/arguments", func(t *testing.T) {
-			compare(t, text, dockerfile.Options{
+		for kind, o := range map[string]dockerfile.Options{
+			"plain": {},
+			"arguments": {
 				Platform: "linux/arm64", Labels: map[string]string{"l": "last"},
 				BuildArgs: map[string]string{"X": "given", "FOO": "foo", "HTTP_PROXY": "http://proxy", "no_proxy": "localhost", "TARGETARCH": "mine"},
+			},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				d := compare(t, text, o)
+				if why, ok := different[filepath.Base(name)]; ok && d == "" {
+					t.Errorf("there is no difference any more: %s", why)
+				} else if !ok && d != "" {
+					t.Errorf("%s\n%s", d, text)
+				}
 			})
-		})
+		}
 	}
 	t.Logf("%d Dockerfiles", n)
 }
 
-func compare(t *testing.T, text []byte, o dockerfile.Options) {
-	if why, ok := different[filepath.Base(t.Name())]; ok {
-		t.Skip(why)
-	}
+// compare is the difference between what kanso and BuildKit make of a
+// Dockerfile; empty if there is none.
+func compare(t *testing.T, text []byte, o dockerfile.Options) string {
 	o.Build = "linux/amd64"
 	want, wantErr := ask(t.Context(), text, o)
 	got, gotErr := lowered(t.Context(), text, o)
 	switch {
 	case gotErr != nil && wantErr != nil:
 		t.Logf("kanso: %v\nBuildKit: %v", gotErr, wantErr)
-		return
+		return ""
 	case gotErr != nil:
 		for _, r := range refused {
 			if strings.Contains(gotErr.Error(), r) {
-				return
+				return ""
 			}
 		}
-		t.Fatalf("refused: %v\n%s", gotErr, text)
+		return "kanso refuses: " + gotErr.Error()
 	case wantErr != nil:
-		t.Fatalf("BuildKit refuses: %v\n%s", wantErr, text)
+		return "BuildKit refuses: " + wantErr.Error()
 	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s\n%s", d, text)
-	}
+	return cmp.Diff(want, got)
 }
 
 // dockerfiles are those of the project, and of a directory that KANSO_MORE
