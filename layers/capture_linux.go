@@ -18,10 +18,11 @@ import (
 // be called where the files of all owners can be read: inside the user
 // namespace that the command ran in.
 //
-// Deletions become whiteouts where a lower tree has the path, and opaque
-// whiteouts where a directory took the place of another. Sockets and mount
-// points are left out. Where owners are attributes, a file that took the place
-// of another without being given an owner keeps the other's.
+// Deletions become whiteouts where a lower tree has the path, also of what was in
+// a directory that another one took the place of: there are no opaque whiteouts.
+// The root itself, sockets and mount points are left out. Where owners are
+// attributes, a file that took the place of another without being given an owner
+// keeps the other's.
 func Capture(ctx context.Context, w io.Writer, c Changes, o CaptureOptions) error {
 	k, err := newCapture(c, o)
 	if err != nil {
@@ -52,7 +53,8 @@ type change struct {
 	info    fs.FileInfo
 	lower   *found // what was there before; nil for nothing
 	deleted bool
-	opaque  bool // a directory that hides lower ones
+	opaque  bool // a directory that hides lower ones on disk
+	fresh   bool // a directory that is not the one that was there, or what is in one
 	emit    bool // it goes into the layer
 	mount   bool // it is there only because something was mounted
 	uid     int
@@ -110,7 +112,7 @@ func newCapture(c Changes, o CaptureOptions) (*capture, error) {
 
 // collect fills the list with everything that may have changed.
 func (k *capture) collect(ctx context.Context) error {
-	if err := k.walk(ctx, ".", true); err != nil {
+	if err := k.walk(ctx, ".", within{}); err != nil {
 		return err
 	}
 	if k.before != nil {
@@ -148,8 +150,14 @@ func (c *change) name() string {
 	return c.path
 }
 
-// walk looks at a directory; merged says that lower trees show in it.
-func (k *capture) walk(ctx context.Context, dir string, merged bool) error {
+// within says of a directory what the directories above it said.
+type within struct {
+	hides bool // on disk it hides what lower trees have in it
+	fresh bool
+}
+
+// walk looks at a directory.
+func (k *capture) walk(ctx context.Context, dir string, w within) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -157,38 +165,55 @@ func (k *capture) walk(ctx context.Context, dir string, merged bool) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for _, d := range entries {
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		c := &change{path: path.Join(dir, d.Name()), info: info}
+		seen[d.Name()] = true
+		c := &change{path: path.Join(dir, d.Name()), info: info, fresh: w.fresh}
 		c.host = path.Join(k.root, c.path)
-		if err := k.look(c, merged); err != nil {
+		if err := k.look(c); err != nil {
 			return fmt.Errorf("/%s: %w", c.path, err)
 		}
 		if info.IsDir() && !k.skip[c.path] { // what is below was lent, if it is a copy
-			if err := k.walk(ctx, c.path, merged && !c.opaque); err != nil {
+			if err := k.walk(ctx, c.path, within{w.hides || c.opaque, c.fresh}); err != nil {
 				return err
 			}
+		}
+	}
+	if w.hides {
+		return k.hidden(dir, seen)
+	}
+	return nil
+}
+
+// hidden notes what lower trees have in a directory that hides it.
+func (k *capture) hidden(dir string, seen map[string]bool) error {
+	names, err := k.lower.names(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if p := path.Join(dir, name); !seen[name] && !k.skip[p] {
+			k.list = append(k.list, &change{path: p, host: path.Join(k.root, p), deleted: true, emit: true})
 		}
 	}
 	return nil
 }
 
 // look decides what became of one entry and notes it.
-func (k *capture) look(c *change, merged bool) error {
+func (k *capture) look(c *change) error {
 	if c.info.Mode()&fs.ModeSocket != 0 {
 		return nil
 	}
-	if merged {
-		f, ok, err := k.lower.lstat(c.path)
-		if err != nil {
-			return err
-		}
-		if ok {
-			c.lower = &f
-		}
+	f, ok, err := k.lower.lstat(c.path)
+	if err != nil {
+		return err
+	}
+	if ok {
+		c.lower = &f
 	}
 	k.list = append(k.list, c)
 	if k.c.Upper != "" && isWhiteout(c.host, c.info) {
@@ -207,86 +232,11 @@ func (k *capture) look(c *change, merged bool) error {
 
 // unchanged says whether a copied tree has a file as it was before.
 func (k *capture) unchanged(c *change) bool {
-	if k.before == nil || c.info.IsDir() {
+	if k.before == nil || c.info.IsDir() || c.fresh {
 		return false
 	}
 	was, ok := k.before[c.path]
 	return ok && was == snapshotOf(c.path, c.info)
-}
-
-// describe reads what the entry says beside its content and compares it with
-// what was there.
-func (k *capture) describe(c *change) (err error) {
-	if k.c.Upper != "" {
-		if err := foreign(c); err != nil {
-			return err
-		}
-		c.opaque = c.info.IsDir() && isOpaque(c.host)
-	}
-	if c.info.Mode()&fs.ModeSymlink != 0 {
-		if c.link, err = os.Readlink(c.host); err != nil {
-			return err
-		}
-	} else if c.xattrs, err = readXattrs(c.host); err != nil {
-		return err
-	}
-	if c.uid, c.gid, err = k.ownerOf(c); err != nil {
-		return err
-	}
-	same, err := k.same(c)
-	if err != nil {
-		return err
-	}
-	c.emit = !same
-	c.inode, c.linked = linkedInode(c.info)
-	return nil
-}
-
-// ownerOf is the owner of a changed entry.
-func (k *capture) ownerOf(c *change) (uid, gid int, err error) {
-	if k.o.Owners == OwnersReal {
-		uid, gid, _, _ = stat(c.info)
-		return uid, gid, nil
-	}
-	if c.info.IsDir() || c.info.Mode().IsRegular() {
-		uid, gid, ok, err := readOwner(c.host)
-		if ok || err != nil {
-			return uid, gid, err
-		}
-	} else if e, ok := k.table[c.path]; ok {
-		return e.UID, e.GID, nil
-	}
-	if c.lower != nil && c.lower.info.Mode().Type() == c.info.Mode().Type() && !c.opaque {
-		return k.lower.owner(*c.lower, c.path, k.o.Owners)
-	}
-	return k.o.UID, k.o.GID, nil
-}
-
-// same says whether an entry is what it was before.
-func (k *capture) same(c *change) (bool, error) {
-	if c.lower == nil || c.opaque {
-		return false, nil
-	}
-	was := c.lower.info
-	if was.Mode() != c.info.Mode() {
-		return false, nil
-	}
-	uid, gid, err := k.lower.owner(*c.lower, c.path, k.o.Owners)
-	if err != nil || uid != c.uid || gid != c.gid {
-		return false, err
-	}
-	if was.Mode()&fs.ModeSymlink != 0 {
-		link, err := os.Readlink(c.lower.host)
-		return link == c.link, err
-	}
-	attrs, err := readXattrs(c.lower.host)
-	if err != nil || !mapsEqual(attrs, c.xattrs) {
-		return false, err
-	}
-	if !was.Mode().IsRegular() {
-		return true, nil
-	}
-	return was.Size() == c.info.Size() && sameContent(c.host, c.lower.host), nil
 }
 
 // deletions notes what a copied tree had before and has no more: of a deleted
@@ -345,7 +295,9 @@ func (k *capture) files() func(yield func(File, error) bool) {
 				continue
 			}
 			if c.deleted {
-				if !yield(k.marker(Whiteout(c.path)), nil) {
+				f := Whiteout(c.path)
+				f.Time = k.o.Time
+				if !yield(f, nil) {
 					return
 				}
 				continue
@@ -353,17 +305,8 @@ func (k *capture) files() func(yield func(File, error) bool) {
 			if !yield(k.file(c), nil) {
 				return
 			}
-			if c.opaque && c.lower != nil && c.lower.info.IsDir() && !yield(k.marker(Opaque(c.path)), nil) {
-				return
-			}
 		}
 	}
-}
-
-// marker is a whiteout with the time of the layer.
-func (k *capture) marker(f File) File {
-	f.Time = k.o.Time
-	return f
 }
 
 // file is a changed entry as one of the layer.

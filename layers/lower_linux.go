@@ -102,6 +102,36 @@ func (s *stack) lstat(p string) (found, bool, error) {
 	return found{}, false, nil
 }
 
+// names are the entries that show in a directory, in no order.
+func (s *stack) names(dir string) ([]string, error) {
+	dirs, err := s.visible(dir)
+	if err != nil {
+		return nil, err
+	}
+	done := map[string]bool{}
+	var names []string
+	for _, d := range dirs {
+		entries, err := os.ReadDir(d.host)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if done[e.Name()] {
+				continue
+			}
+			done[e.Name()] = true
+			info, err := e.Info()
+			if err != nil {
+				return nil, err
+			}
+			if !isWhiteout(filepath.Join(d.host, e.Name()), info) {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return names, nil
+}
+
 // owner is the owner of a file of a tree at a path.
 func (s *stack) owner(f found, p string, how Owners) (uid, gid int, err error) {
 	if how == OwnersReal {

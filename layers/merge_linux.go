@@ -12,10 +12,12 @@ import (
 )
 
 // Merge copies what several trees show together, the files of the topmost
-// first, into an empty directory: with modes, owners, times, attributes and
-// hard links, and without what upper trees delete.
+// first, into an empty directory: with modes, owners, times and attributes, and
+// without what upper trees delete. As in an overlay, where the first change makes
+// another file of a name, each name of a file is a file. Where owners are
+// attributes every directory has one.
 func Merge(ctx context.Context, roots []string, dst string, how Owners) error {
-	m := &merger{stack: newStack(roots, nil), dst: dst, how: how, made: map[inode]string{}}
+	m := &merger{stack: newStack(roots, nil), dst: dst, how: how}
 	if err := m.dir(ctx, "."); err != nil {
 		return fmt.Errorf("merge layers: %w", err)
 	}
@@ -24,9 +26,8 @@ func Merge(ctx context.Context, roots []string, dst string, how Owners) error {
 
 type merger struct {
 	*stack
-	dst  string
-	how  Owners
-	made map[inode]string // files with several names, and where the first one is
+	dst string
+	how Owners
 }
 
 func (m *merger) dir(ctx context.Context, dir string) error {
@@ -66,12 +67,6 @@ func (m *merger) entry(ctx context.Context, p, from string, d fs.DirEntry) error
 		return err
 	}
 	to := path.Join(m.dst, p)
-	if id, ok := linkedInode(info); ok {
-		if first, ok := m.made[id]; ok {
-			return os.Link(first, to)
-		}
-		m.made[id] = to
-	}
 	switch {
 	case isWhiteout(from, info), info.Mode()&fs.ModeSocket != 0:
 		return nil
@@ -122,6 +117,15 @@ func (m *merger) attributes(from, to string, info fs.FileInfo) error {
 	}
 	if err := copyXattrs(from, to); err != nil {
 		return err
+	}
+	if info.IsDir() && m.how == OwnersXattr {
+		if uid, gid, ok, err := readOwner(to); err != nil {
+			return err
+		} else if !ok {
+			if err := setOwner(to, uid, gid, info.Mode()); err != nil {
+				return err
+			}
+		}
 	}
 	if err := unix.Chmod(to, uint32(tarMode(info.Mode()))); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Owners says how the owners of unpacked files are kept on disk.
@@ -34,11 +36,13 @@ const (
 )
 
 // An OwnerTable has the owners of the entries of a tree that can carry no
-// extended attribute, by path, and the devices that could not be made.
+// extended attribute, by path, and the devices that could not be made. In JSON a
+// path that is not UTF-8 is a zero, which no path has, and its bytes in
+// hexadecimal.
 type OwnerTable map[string]OwnerEntry
 
 // An OwnerEntry is a line of an [OwnerTable]. Mode 0 says that the mode on
-// disk is right.
+// disk is right, and of changes -1 that an id is as it was before.
 type OwnerEntry struct {
 	UID   int         `json:"uid"`
 	GID   int         `json:"gid"`
@@ -60,6 +64,16 @@ func ReadOwnerTable(file string) (OwnerTable, error) {
 	if err := json.Unmarshal(data, &t); err != nil {
 		return nil, fmt.Errorf("read owners in %s: %w", file, err)
 	}
+	for name, e := range t {
+		if coded, ok := strings.CutPrefix(name, "\x00"); ok {
+			p, err := hex.DecodeString(coded)
+			if err != nil {
+				return nil, fmt.Errorf("read owners in %s: %w", file, err)
+			}
+			delete(t, name)
+			t[string(p)] = e
+		}
+	}
 	return t, nil
 }
 
@@ -68,7 +82,14 @@ func (t OwnerTable) write(file string) error {
 	if len(t) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(t)
+	coded := map[string]OwnerEntry{}
+	for p, e := range t {
+		if !utf8.ValidString(p) {
+			p = "\x00" + hex.EncodeToString([]byte(p))
+		}
+		coded[p] = e
+	}
+	data, err := json.Marshal(coded)
 	if err != nil {
 		return fmt.Errorf("encode owners: %w", err)
 	}

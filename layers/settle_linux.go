@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -19,6 +20,9 @@ func (k *capture) settle() error {
 			return err
 		}
 	}
+	if err := k.settleRoot(); err != nil {
+		return err
+	}
 	if k.c.ChownTable == "" || k.o.Owners == OwnersReal {
 		return nil
 	}
@@ -28,11 +32,43 @@ func (k *capture) settle() error {
 	return table.write(k.c.ChownTable)
 }
 
+// settleRoot makes the root, which no layer has, that of the tree below.
+func (k *capture) settleRoot() error {
+	root, ok, err := k.lower.lstat(".")
+	if err != nil || !ok {
+		return err
+	}
+	if k.o.Owners == OwnersReal {
+		uid, gid, _, _ := stat(root.info)
+		err = os.Lchown(k.root, uid, gid)
+	} else if uid, gid, ok, rerr := readOwner(root.host); ok {
+		err = setOwner(k.root, uid, gid, root.info.Mode())
+	} else if err = unix.Lremovexattr(k.root, ownerXattr); rerr != nil || errors.Is(err, unix.ENODATA) {
+		err = rerr
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Chmod(k.root, uint32(tarMode(root.info.Mode()))); err != nil {
+		return err
+	}
+	return setTime(k.root, root.info.ModTime())
+}
+
 func (k *capture) settleOne(c *change, table OwnerTable) error {
+	if c.opaque {
+		// What it hides has whiteouts of its own.
+		if err := unix.Lremovexattr(c.host, opaqueXattr); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.mount:
 		return os.RemoveAll(c.host)
 	case c.deleted && c.emit:
+		if _, err := os.Lstat(c.host); errors.Is(err, fs.ErrNotExist) {
+			return markWhiteout(c.host)
+		}
 		return nil
 	case !c.emit && !c.info.IsDir():
 		return os.RemoveAll(c.host) // the lower one is the same

@@ -16,7 +16,7 @@ import (
 // snapshotEntry is what tells whether a file is as it was. The time of the
 // last change of the inode tells of changes that set the modification time.
 type snapshotEntry struct {
-	Path  string      `json:"p"`
+	Path  rawName     `json:"p"`
 	Mode  fs.FileMode `json:"m"`
 	UID   uint32      `json:"u"`
 	GID   uint32      `json:"g"`
@@ -26,8 +26,22 @@ type snapshotEntry struct {
 	Ctime [2]int64    `json:"c"`
 }
 
+// A rawName is a path of any bytes, which JSON would not keep.
+type rawName string
+
+// MarshalJSON implements [json.Marshaler].
+func (n rawName) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(n)) }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *rawName) UnmarshalJSON(data []byte) error {
+	var b []byte
+	err := json.Unmarshal(data, &b)
+	*n = rawName(b)
+	return err
+}
+
 func snapshotOf(p string, info fs.FileInfo) snapshotEntry {
-	e := snapshotEntry{Path: p, Mode: info.Mode(), Size: info.Size()}
+	e := snapshotEntry{Path: rawName(p), Mode: info.Mode(), Size: info.Size()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		e.UID, e.GID, e.Ino = st.Uid, st.Gid, st.Ino
 		e.Mtime[0], e.Mtime[1] = st.Mtim.Unix()
@@ -91,6 +105,6 @@ func readSnapshot(file string) (map[string]snapshotEntry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read snapshot: %w", err)
 		}
-		all[e.Path] = e
+		all[string(e.Path)] = e
 	}
 }

@@ -107,14 +107,11 @@ func (v *View) User(spec string) (UserInfo, error) {
 	} else if row, err = v.row("etc/passwd", name); err != nil {
 		return UserInfo{}, fmt.Errorf("user %q: %w", name, err)
 	}
-	switch {
-	case len(row) > 5:
+	if len(row) > 5 {
 		who.Name, who.UID, who.GID = row[0], field(row, 2), field(row, 3)
 		if row[5] != "" {
 			who.Home = row[5]
 		}
-	case isNumber && uid == 0:
-		who.Home = "/root"
 	}
 	if given && group != "" {
 		who.GID, err = v.group(group)

@@ -92,7 +92,7 @@ func TestUsersByNameAndNumber(t *testing.T) {
 			t.Errorf("User(%q): %s", spec, d)
 		}
 	}
-	if who, err := viewOf(t).User(""); err != nil || who.Home != "/root" {
+	if who, err := viewOf(t).User(""); err != nil || who.Home != "/" {
 		t.Errorf("root of an empty image = %+v, %v", who, err)
 	}
 }

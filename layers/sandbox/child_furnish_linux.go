@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 // furnish adds what every command finds: processes, devices, the machine's
 // names, and what it is lent.
 func (t *tree) furnish() error {
-	for _, step := range []func() error{t.mountProc, t.mountSys, t.mountDev} {
+	for _, step := range []func() error{t.kernels, t.oneUser, t.mountProc, t.mountSys, t.mountDev} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -49,6 +50,36 @@ func (t *tree) furnish() error {
 		return loopback()
 	}
 	return nil
+}
+
+// kernels makes the places of the kernel's own file systems. Where the image has
+// none they are among the changes, as with every runtime.
+func (t *tree) kernels() error {
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		if _, err := os.Lstat(filepath.Join(t.root, dir)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := t.mkdirs(filepath.Join(t.root, dir), 0, 0); err != nil {
+			return err
+		}
+		t.kernel = append(t.kernel, dir)
+	}
+	return nil
+}
+
+// oneUser tells apt, where there is one id, that there is no other user to
+// become: it checks that it did. The file is none of the changes.
+func (t *tree) oneUser() error {
+	at, err := t.inside("/etc/apt/apt.conf.d")
+	if err != nil || !t.job.One {
+		return err
+	}
+	host := filepath.Join(t.root, at)
+	if info, err := os.Stat(host); err != nil || !info.IsDir() {
+		return nil //nolint:nilerr // no apt is no error
+	}
+	t.skip = append(t.skip, path.Join(at, "zz-one-user"))
+	return os.WriteFile(filepath.Join(host, "zz-one-user"), []byte("APT::Sandbox::User \"root\";\n"), 0o644) //nolint:gosec // apt reads it as whoever it is
 }
 
 // hosts is /etc/hosts for a machine with the command's host name: what the

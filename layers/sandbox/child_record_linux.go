@@ -1,19 +1,18 @@
 package sandbox
 
 import (
-	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
+	"unicode/utf8"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +101,8 @@ type recorder struct {
 	stop   bool
 }
 
-// ownerEntry is a line of the table for what can carry no attribute.
+// ownerEntry is a line of the table for what can carry no attribute; -1 is as it
+// was before.
 type ownerEntry struct {
 	UID int `json:"uid"`
 	GID int `json:"gid"`
@@ -138,11 +138,24 @@ func (r *recorder) finish() error {
 	if len(r.table) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(r.renamed())
+	table := map[string]ownerEntry{}
+	for name, e := range r.renamed() {
+		table[tableName(name)] = e
+	}
+	data, err := json.Marshal(table)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(r.t.chownTable(), data, 0o600)
+}
+
+// tableName is a path as a name in a JSON object: of one that is not UTF-8 the
+// bytes in hexadecimal after a zero, which no path has.
+func tableName(p string) string {
+	if utf8.ValidString(p) {
+		return p
+	}
+	return "\x00" + hex.EncodeToString([]byte(p))
 }
 
 // renamed is the table with the names that entries have now: dpkg changes the
@@ -283,7 +296,7 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 		defer r.mu.Unlock()
 		e, ok := r.table[f.path]
 		if !ok {
-			e = ownerEntry{r.t.job.Run.UID, r.t.job.Run.GID}
+			e = ownerEntry{-1, -1}
 		}
 		r.table[f.path] = ownerEntry{UID: merge(e.UID, uid), GID: merge(e.GID, gid)}
 		r.inodes[st.Ino] = f.path
@@ -328,90 +341,4 @@ func merge(was int, id uint32) int {
 		return was
 	}
 	return int(id)
-}
-
-// readString reads a path from a process's memory.
-func readString(proc string, at uint64) (string, error) {
-	f, err := os.Open(filepath.Join(proc, "mem"))
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var all []byte
-	for len(all) < unix.PathMax {
-		// Up to the end of the page: the next one may not be there.
-		chunk := make([]byte, 4096-(at+uint64(len(all)))%4096)
-		n, err := f.ReadAt(chunk, int64(at)+int64(len(all)))
-		if i := bytes.IndexByte(chunk[:n], 0); i >= 0 {
-			return string(append(all, chunk[:i]...)), nil
-		}
-		if err != nil {
-			return "", unix.EFAULT
-		}
-		all = append(all, chunk[:n]...)
-	}
-	return "", unix.ENAMETOOLONG
-}
-
-// open holds what a descriptor of a process stands for.
-func (r *recorder) open(proc string, fd int) (found, error) {
-	name := filepath.Join(proc, "fd", strconv.Itoa(fd))
-	if fd == unix.AT_FDCWD {
-		name = filepath.Join(proc, "cwd")
-	}
-	got, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return found{}, unix.EBADF
-	}
-	link, err := os.Readlink(name)
-	if err != nil {
-		link = "/"
-	}
-	return found{got, strings.TrimPrefix(imagePath(link), "/")}, nil
-}
-
-// imagePath is a path as the kernel shows it to those who cannot reach it.
-func imagePath(link string) string {
-	return path.Clean("/" + strings.TrimPrefix(link, "(unreachable)"))
-}
-
-// lookUp finds a file as the process would: from its root or the directory of
-// a descriptor, and never outside its root.
-func (r *recorder) lookUp(proc string, dirfd int, p string, follow bool) (found, error) {
-	root, err := unix.Open(filepath.Join(proc, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return found{}, unix.ESRCH
-	}
-	defer unix.Close(root)
-	if !path.IsAbs(p) {
-		dir, err := r.open(proc, dirfd)
-		if err != nil {
-			return found{}, err
-		}
-		unix.Close(dir.fd)
-		p = "/" + dir.path + "/" + p
-	}
-	// The whole path is looked up from the process's root, which nothing leads
-	// out of (openat2(2)).
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	if !follow {
-		how.Flags |= unix.O_NOFOLLOW
-	}
-	fd, err := unix.Openat2(root, p, &how)
-	if err != nil {
-		return found{}, err
-	}
-	name := strings.TrimPrefix(path.Clean(p), "/")
-	if link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil {
-		name = strings.TrimPrefix(r.withinRoot(imagePath(link)), "/")
-	}
-	return found{fd, name}, nil
-}
-
-// withinRoot is a path without the place where this side sees the root.
-func (r *recorder) withinRoot(p string) string {
-	if rest, ok := strings.CutPrefix(p, r.t.root); ok {
-		return path.Clean("/" + rest)
-	}
-	return p
 }

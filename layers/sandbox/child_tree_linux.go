@@ -22,6 +22,7 @@ type tree struct {
 	upper  string // of an overlay
 	before string // of a copy: the file with its snapshot
 	skip   []string
+	kernel []string // mount points that are among the changes
 	mounts []string // in the order in which they were made
 	proc   string   // where this process sees the command's processes
 	top    string   // what is on top of lower trees is below it
@@ -162,7 +163,7 @@ func (t *tree) put(f File) error {
 		return err
 	}
 	host := filepath.Join(t.root, at)
-	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
+	if err := t.mkdirs(filepath.Dir(host), 0, 0); err != nil {
 		return err
 	}
 	if err := os.WriteFile(host, f.Data, 0o600); err != nil {
@@ -181,10 +182,15 @@ func (t *tree) workDir() error {
 	if err != nil {
 		return err
 	}
+	return t.mkdirs(filepath.Join(t.root, at), t.job.Run.UID, t.job.Run.GID)
+}
+
+// mkdirs makes the directories that are missing on a path, as somebody's.
+func (t *tree) mkdirs(host string, uid, gid int) error {
 	var missing []string
-	for dir := filepath.Join(t.root, at); ; dir = filepath.Dir(dir) {
+	for dir := host; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break // if it is no directory, that is said when it is entered
+			break // if it is no directory, that is said when it is used
 		}
 		missing = append(missing, dir)
 	}
@@ -192,7 +198,7 @@ func (t *tree) workDir() error {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
-		if err := t.give(dir, t.job.Run.UID, t.job.Run.GID, 0o755); err != nil {
+		if err := t.give(dir, uid, gid, 0o755); err != nil {
 			return err
 		}
 	}
@@ -204,8 +210,8 @@ func (t *tree) give(host string, uid, gid int, mode uint32) error {
 	if !t.job.One {
 		return os.Chown(host, uid, gid)
 	}
-	if uid == 0 && gid == 0 {
-		return nil
+	if uid == t.job.Run.UID && gid == t.job.Run.GID {
+		return nil // as everything that is new
 	}
 	return unix.Setxattr(host, ownerXattr, fmt.Appendf(nil, "%d:%d:0%o", uid, gid, mode), 0)
 }
@@ -216,7 +222,9 @@ func (t *tree) point(target string, isDir bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t.skip = append(t.skip, at)
+	if !slices.Contains(t.kernel, at) {
+		t.skip = append(t.skip, at)
+	}
 	host := filepath.Join(t.root, at)
 	if info, err := os.Stat(host); err == nil {
 		if info.IsDir() != isDir {
@@ -228,7 +236,7 @@ func (t *tree) point(target string, isDir bool) (string, error) {
 	if !isDir {
 		dir = filepath.Dir(host)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := t.mkdirs(dir, 0, 0); err != nil {
 		return "", err
 	}
 	if isDir {

@@ -202,8 +202,9 @@ type Changes struct {
 	Lowers []string `json:"lowers,omitempty"` // directories with files, topmost first
 	Tables []string `json:"tables,omitempty"` // their owners.json, same order
 	// ChownTable is a JSON file {"path": {"uid": n, "gid": n, "mode": n}} with
-	// the owners of changed entries that cannot have attributes; paths have no
-	// leading slash. It may be missing.
+	// the owners of changed entries that cannot have attributes, -1 being as it
+	// was; paths have no leading slash, and one that is not UTF-8 is a zero and
+	// its bytes in hexadecimal. It may be missing.
 	ChownTable string `json:"chown_table,omitempty"`
 	// Skip are the mount points made for the command, absolute.
 	Skip []string `json:"skip,omitempty"`

@@ -1,0 +1,105 @@
+package layers
+
+import (
+	"io/fs"
+	"os"
+)
+
+// describe reads what the entry says beside its content and compares it with
+// what was there.
+func (k *capture) describe(c *change) (err error) {
+	if k.c.Upper != "" {
+		if err := foreign(c); err != nil {
+			return err
+		}
+		c.opaque = c.info.IsDir() && isOpaque(c.host)
+	}
+	if c.info.Mode()&fs.ModeSymlink != 0 {
+		if c.link, err = os.Readlink(c.host); err != nil {
+			return err
+		}
+	} else if c.xattrs, err = readXattrs(c.host); err != nil {
+		return err
+	}
+	if c.uid, c.gid, err = k.ownerOf(c); err != nil {
+		return err
+	}
+	same, err := k.same(c)
+	if err != nil {
+		return err
+	}
+	c.emit = !same
+	c.fresh = c.fresh || c.info.IsDir() && k.replaced(c)
+	c.inode, c.linked = linkedInode(c.info)
+	return nil
+}
+
+// ownerOf is the owner of a changed entry.
+func (k *capture) ownerOf(c *change) (uid, gid int, err error) {
+	if k.o.Owners == OwnersReal {
+		uid, gid, _, _ = stat(c.info)
+		return uid, gid, nil
+	}
+	if c.info.IsDir() || c.info.Mode().IsRegular() {
+		uid, gid, ok, err := readOwner(c.host)
+		if ok || err != nil {
+			return uid, gid, err
+		}
+	}
+	uid, gid = k.o.UID, k.o.GID
+	stays := c.lower != nil && !c.fresh && c.lower.info.Mode().Type() == c.info.Mode().Type()
+	if stays && (!c.info.IsDir() || !k.replaced(c)) {
+		if uid, gid, err = k.lower.owner(*c.lower, c.path, k.o.Owners); err != nil {
+			return 0, 0, err
+		}
+	}
+	if e, ok := k.table[c.path]; ok && !c.info.IsDir() && !c.info.Mode().IsRegular() {
+		if e.UID >= 0 {
+			uid = e.UID
+		}
+		if e.GID >= 0 {
+			gid = e.GID
+		}
+	}
+	return uid, gid, nil
+}
+
+// replaced says whether a directory is another one than lower trees have at its
+// place. A copy has the owners of all directories that it began with.
+func (k *capture) replaced(c *change) bool {
+	if c.lower == nil || c.opaque {
+		return true
+	}
+	if k.c.Upper != "" || k.o.Owners == OwnersReal {
+		return false
+	}
+	_, _, ok, err := readOwner(c.host)
+	return !ok && err == nil
+}
+
+// same says whether an entry is what it was before.
+func (k *capture) same(c *change) (bool, error) {
+	if c.lower == nil {
+		return false, nil
+	}
+	was := c.lower.info
+	if was.Mode() != c.info.Mode() {
+		return false, nil
+	}
+	uid, gid, err := k.lower.owner(*c.lower, c.path, k.o.Owners)
+	if err != nil || uid != c.uid || gid != c.gid {
+		return false, err
+	}
+	if was.Mode()&fs.ModeSymlink != 0 {
+		link, err := os.Readlink(c.lower.host)
+		return link == c.link, err
+	}
+	attrs, err := readXattrs(c.lower.host)
+	if err != nil || !mapsEqual(attrs, c.xattrs) {
+		return false, err
+	}
+	if !was.Mode().IsRegular() {
+		return true, nil
+	}
+	return was.Size() == c.info.Size() && sameContent(c.host, c.lower.host), nil
+}
