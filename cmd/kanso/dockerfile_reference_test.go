@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,7 +61,32 @@ func (b *buildkitBuilder) build(t *testing.T, c *dockerCase, args []string, out 
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	log, err := cmd.CombinedOutput()
-	return string(log), err
+	if err != nil {
+		return string(log), err
+	}
+	// What buildctl shows of warnings depends on how soon the build ends.
+	lint := exec.CommandContext(t.Context(), cmd.Path, slices.Concat(cmd.Args[1:], []string{"--opt", "requestid=frontend.lint"})...)
+	lint.Args = slices.DeleteFunc(lint.Args, func(a string) bool { return a == "--output" || strings.HasPrefix(a, "type=oci,") })
+	lint.Env = cmd.Env
+	warnings, err := lint.Output()
+	must(t, err)
+	return string(log) + lintLines(string(warnings)), nil
+}
+
+// lintLines has what BuildKit warns of as a line each.
+func lintLines(report string) string {
+	var lines strings.Builder
+	rule := ""
+	for line := range strings.Lines(report) {
+		if r, ok := strings.CutPrefix(line, "WARNING: "); ok {
+			rule = strings.Fields(r)[0]
+		}
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "Dockerfile:"); ok && rule != "" {
+			lines.WriteString("WARN: " + rule + " (line " + n + ")\n")
+			rule = ""
+		}
+	}
+	return lines.String()
 }
 
 // flag is what buildctl has for a flag of kanso build.

@@ -111,15 +111,14 @@ func buildCase(t *testing.T, c *dockerCase, builder dockerBuilder, bases *docker
 	}
 	out := filepath.Join(t.TempDir(), "image")
 	log, err := builder.build(t, c, args, out)
-	warnings := warningsIn(log)
 	if err != nil {
-		return strings.Join(append([]string{failure(log)}, warnings...), "\n") + "\n", log
+		return failure(log), log
 	}
 	img, err := imageIn(out, "")
 	must(t, err)
 	answer, err = bases.answer(img)
 	must(t, err)
-	return strings.Join(append(warnings, answer), "\n"), log
+	return strings.Join(append(warningsIn(log), answer), "\n"), log
 }
 
 // serveCase serves ../www, a repository in it included.
@@ -192,7 +191,7 @@ func failure(log string) string {
 			answer += "\n# " + message
 		}
 	}
-	return answer
+	return answer + "\n"
 }
 
 // warningsIn are the warnings in a builder's log that kanso gives, too.

@@ -67,8 +67,8 @@ class Layer:
     def link(self, name, target):
         self.add(name, tarfile.SYMTYPE, 0o777, link=target)
 
-    def hard(self, name, target, mode=0o644):
-        self.add(name, tarfile.LNKTYPE, mode, link=target)
+    def hard(self, name, target, **more):
+        self.add(name, tarfile.LNKTYPE, 0o644, link=target, **more)
 
     def bytes(self):
         self.tar.close()
@@ -112,8 +112,8 @@ def rich():
     lower.dir("work", 0o755, owner=(1000, 2000))
     lower.dir("data/setgid", 0o2775, owner=(0, 2000))
     lower.file("data/first", "one inode\n", owner=(1000, 1000))
-    lower.hard("data/second", "data/first")
-    lower.hard("data/kept/third", "data/first")
+    lower.hard("data/second", "data/first", owner=(1000, 1000))
+    lower.hard("data/kept/third", "data/first", owner=(1000, 1000))
     lower.file("data/gone", "gone\n")
     lower.file("data/hidden/old", "old\n")
     lower.file("data/hidden/deep/old", "old\n")
