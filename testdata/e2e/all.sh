@@ -3,7 +3,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 failed=()
-for name in sourceonly repeat secrets badinput; do
+for name in sourceonly repeat secrets badinput stages; do
 	started=$SECONDS
 	echo "e2e: $name"
 	if ! "$here/$name.sh"; then failed+=("$name"); fi
