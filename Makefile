@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross compare modes memory clean
+.PHONY: build quickstart test test-self test-user test-race lint cross compare modes memory bench clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -52,6 +52,10 @@ modes: build
 
 memory: build
 	testdata/e2e/memory.sh 2G 10G
+
+# kanso's time beside other builders'; see testdata/bench/bench.sh for ROWS, TOOLS, N and RECORD.
+bench: build
+	testdata/bench/bench.sh
 
 clean:
 	rm -rf bin .quickstart

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# big.sh SIZE: source of 2 GB and of SIZE, built for the first time. Peak memory stays below 96 MiB and within 10 % of that
+# for 2 GB, and pgzip on one read of the same files, as a tar, is no more than 1.25 times as fast. Interleaved, the medians
+# of three. Needs twice SIZE of disk.
+source "$(dirname "$0")/../e2e/lib.sh"
+
+workspace big
+(cd "$ROOT" && CGO_ENABLED=0 go build -trimpath -o "$WORK/pgzip" ./testdata/bench/pgzip)
+mkdir -p "$WORK/context/data"
+printf 'FROM scratch\nCOPY . /app\n' >"$WORK/Dockerfile"
+
+# timed COMMAND...: TIME in ms and PEAK in MiB of one process.
+timed() {
+	read -r TIME PEAK < <(python3 - "$@" <<'PY'
+import resource, subprocess, sys, time
+started = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(round((time.monotonic() - started) * 1000), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+PY
+	)
+}
+median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
+most() { printf '%s\n' "$@" | sort -n | tail -n 1; }
+
+peaks=() bad=
+for size in 2G "$1"; do
+	python3 "$ROOT/testdata/bench/gen.py" data "$WORK/context/data" "$(numfmt --from=iec "$size")"
+	times=() floors=() memory=()
+	for run in 1 2 3; do
+		timed "$WORK/pgzip" "$WORK/context"
+		floors+=("$TIME")
+		rm -rf "$WORK/cache"
+		timed "$KANSO" build --progress quiet -f "$WORK/Dockerfile" "$WORK/context"
+		times+=("$TIME") memory+=("$PEAK")
+		say "  $size, run $run: kanso $TIME ms and $PEAK MiB, pgzip ${floors[-1]} ms"
+	done
+	rm -rf "$WORK/cache"
+	peak=$(most "${memory[@]}") time=$(median "${times[@]}") floor=$(median "${floors[@]}")
+	peaks+=("$peak")
+	say "big, $size: peak $peak MiB; throughput $((floor * 100 / time)) % of pgzip's"
+	[ "$peak" -lt 96 ] || bad+="$size: peak memory of $peak MiB, not below 96
+"
+	[ $((floor * 100)) -ge $((time * 80)) ] || bad+="$size: throughput of $((floor * 100 / time)) % of pgzip's, not 80 %
+"
+done
+[ $((peaks[1] * 10)) -le $((peaks[0] * 11)) ] || bad+="peaks of ${peaks[0]} and ${peaks[1]} MiB: more than 10 % apart
+"
+[ -z "$bad" ] || fail "$bad"
+holds "peaks of ${peaks[0]} and ${peaks[1]} MiB"
