@@ -45,8 +45,8 @@ func (r *recipe) handOver(base string) {
 		b.Name = r.out.Names[0]
 	}
 	config := r.docker.Build
-	if r.facts.ForcesPull {
-		config = config.WithPull(r.pulls(base, registry, b.Builder))
+	if r.facts.SaysPull {
+		config = config.WithPull(r.pulls(base, registry, b.Builder), r.facts.ForcesPull)
 	}
 	b.Options, b.CLI = config.Set(), config.CLI()
 	for _, f := range r.requirements {

@@ -15,7 +15,7 @@ import (
 // Deadlines of what is run on the host.
 const (
 	helperDeadline  = 10 * time.Second
-	commandDeadline = 60 * time.Second
+	commandDeadline = 5 * time.Minute // a pipeline's imports take their time on a busy machine
 )
 
 // helperEnv are the variables that a credential helper is given: where it
@@ -85,9 +85,21 @@ func (a *app) command(ctx context.Context, dir string, argv []string) ([]byte, e
 	}
 	out, err := output(ctx, cmd)
 	if err != nil {
-		return out, fmt.Errorf("run %s: %w", strings.Join(argv, " "), err)
+		return out, fmt.Errorf("run %s: %w", shown(argv), err)
 	}
 	return out, nil
+}
+
+// shown is a command as errors name it: whole programs among its arguments are
+// left out.
+func shown(argv []string) string {
+	words := slices.Clone(argv)
+	for i, w := range words {
+		if strings.Contains(w, "\n") {
+			words[i] = "..."
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // output is cmd.Output with the end of stderr in the error and with the

@@ -2,23 +2,17 @@ package zenml
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
 )
 
 // WithPull is the build configuration as ZenML hands it to the image builder:
-// it decides itself whether the base is pulled, and keeps containers of steps
-// unless it is told otherwise (zenml.md §4).
-func (c BuildConfig) WithPull(pull bool) BuildConfig {
-	word := map[bool]string{true: "true", false: "false"}
-	boolean := func(b bool) Value { return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: word[b]}} }
-	list := []NamedValue{{"pull", boolean(pull)}}
-	if i := slices.IndexFunc(c.Options, func(o NamedValue) bool { return o.Name == "rm" && !o.Value.IsNull() }); i >= 0 {
-		list = append(list, c.Options[i])
-	} else {
-		list = append(list, NamedValue{"rm", boolean(false)})
-	}
+// it says whether the base is pulled, whatever the options say if it is forced,
+// and keeps containers of steps unless it is told otherwise (zenml.md §4).
+func (c BuildConfig) WithPull(pull, forced bool) BuildConfig {
+	list := []NamedValue{c.option("pull", pull, forced), c.option("rm", false, false)}
 	for _, o := range c.Options {
 		if o.Name != "pull" && o.Name != "rm" {
 			list = append(list, o)
@@ -26,6 +20,17 @@ func (c BuildConfig) WithPull(pull bool) BuildConfig {
 	}
 	c.Options, c.given, c.hasOptions = list, true, true
 	return c
+}
+
+// option is the one of that name, or if there is none or forced one that says
+// otherwise.
+func (c BuildConfig) option(name string, otherwise, forced bool) NamedValue {
+	for _, o := range c.Options {
+		if o.Name == name && !o.Value.IsNull() && !forced {
+			return o
+		}
+	}
+	return NamedValue{name, Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(otherwise)}}}
 }
 
 // Set returns the options that are not null.

@@ -63,8 +63,9 @@ type Facts struct {
 	ColorVariable bool
 	// BuildArguments says that build arguments are declared in the Dockerfile.
 	BuildArguments bool
-	// ForcesPull says that ZenML decides itself whether the base is pulled.
-	ForcesPull bool
+	// SaysPull says that ZenML tells image builders whether the base is
+	// pulled; ForcesPull, that it does whatever the options say.
+	SaysPull, ForcesPull bool
 	// Deployers says that deployers have images of their own, with what a
 	// server needs.
 	Deployers bool
@@ -114,6 +115,7 @@ var changes = []struct { //nolint:gochecknoglobals // a constant table
 	{"0.11.0", func(f *Facts) { f.PythonTags, f.StackFiles = true, true }},
 	{"0.13.0", func(f *Facts) { f.RequirementFiles = true }},                                  // #811
 	{"0.20.0", func(f *Facts) { f.StackFiles, f.InitWarnings = false, true }},                 // stacks live on the server
+	{"0.32.0", func(f *Facts) { f.SaysPull = true }},                                          // #1198, image builders
 	{"0.33.0", func(f *Facts) { f.Timeout = true }},                                           // #1185
 	{"0.34.0", func(f *Facts) { f.KeepsZen, f.ImageTags, f.StepSettings = true, true, true }}, // #1292, #1293
 	{"0.37.0", func(f *Facts) { f.CodeVariable = true }},                                      // #1344

@@ -24,7 +24,7 @@ compare() {
 	cp -R "$WORK/$version/client" "$client"
 	zenml_project "$dir/project" "$client"
 	case $version in # that setting is of 0.64, and unknown ones were refused; before, code was always included
-	0.[45]*) sed -i '/allow_download_from_artifact_store/d' "$dir/project"/*.yaml ;;
+	0.[45]*) find "$dir/project" -name "*.yaml" -exec sed -i /allow_download_from_artifact_store/d {} + ;;
 	esac
 	export ZENML_CONFIG_PATH=$client
 	(

@@ -18,7 +18,7 @@ def load() -> int:
             requirements=["scikit-learn", "pandas"],
             apt_packages=["git"],
             environment={"stage": "train", "threads": 2},
-            build_config={"dockerignore": "ignore.txt"},
+            dockerignore="ignore.txt",
         )
     },
 )
