@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,7 +38,7 @@ func FuzzLower(f *testing.F) {
 		}
 		got, err := dockerfile.Lower(t.Context(), []byte(text), o, anyImage{})
 		again, err2 := dockerfile.Lower(t.Context(), []byte(text), o, anyImage{})
-		if (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() || !reflect.DeepEqual(got, again) {
+		if (err == nil) != (err2 == nil) || err != nil && bare(err) != bare(err2) || !reflect.DeepEqual(got, again) {
 			t.Errorf("%v, then %v", err, err2)
 		}
 		if err != nil && !strings.HasPrefix(err.Error(), "Dockerfile") {
@@ -45,6 +46,12 @@ func FuzzLower(f *testing.F) {
 		}
 		check(t, got)
 	})
+}
+
+// bare is an error without what BuildKit takes to be meant, which is not the
+// same each time.
+func bare(err error) string {
+	return regexp.MustCompile(` \(did you mean [^)]*\)`).ReplaceAllString(err.Error(), "")
 }
 
 // check holds a plan against what its package says of plans.

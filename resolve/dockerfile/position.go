@@ -8,6 +8,7 @@ import (
 	known "github.com/moby/buildkit/frontend/dockerfile/command"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/util/suggest"
 )
 
 // An Error is what is wrong at a line of a Dockerfile.
@@ -91,10 +92,20 @@ func plain(err error) error {
 		return errors.New("instruction before the first FROM, where only ARG may stand")
 	case strings.HasPrefix(text, "missing a value on flag: "):
 		return fmt.Errorf("%w, write %s=VALUE", err, strings.TrimPrefix(text, "missing a value on flag: "))
-	case errors.As(err, &unknown) && !strings.Contains(text, "did you mean"):
-		return fmt.Errorf("%w, expected one of %s", err, strings.ToUpper(strings.Join(sorted(known.Commands), " ")))
+	case strings.HasPrefix(text, "unknown instruction") && errors.As(err, &unknown):
+		return expected(unknown)
 	}
 	return err
+}
+
+// expected adds the instruction that was probably meant, or else all. (What
+// BuildKit adds may be another of equally near ones each time.)
+func expected(unknown *instructions.UnknownInstructionError) error {
+	names := strings.Fields(strings.ToUpper(strings.Join(sorted(known.Commands), " ")))
+	if found, ok := suggest.Search(unknown.Instruction, names, false); ok {
+		return fmt.Errorf("%w (did you mean %s?)", unknown, strings.ToUpper(found))
+	}
+	return fmt.Errorf("%w, expected one of %s", unknown, strings.Join(names, " "))
 }
 
 // first is the line where a location begins; zero if it is nowhere.

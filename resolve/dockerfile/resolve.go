@@ -23,14 +23,8 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func (l *lowering) resolve(ctx context.Context, target *state) (map[*state]bool, error) {
 	for {
 		reachable := reach(target)
-		for _, s := range l.states {
-			if s.base != nil || s.resolved {
-				continue
-			}
-			s.resolved = reachable[s]
-			if err := l.resolveBase(ctx, s, reachable[s]); err != nil {
-				return nil, place(err, s.Location)
-			}
+		if err := l.resolveBases(ctx, reachable); err != nil {
+			return nil, err
 		}
 		more := false
 		for _, s := range l.states {
@@ -48,6 +42,21 @@ func (l *lowering) resolve(ctx context.Context, target *state) (map[*state]bool,
 			return reachable, nil
 		}
 	}
+}
+
+// resolveBases resolves all bases that are not yet, and refuses names that no
+// image can have, also where the stage is not needed.
+func (l *lowering) resolveBases(ctx context.Context, needed map[*state]bool) error {
+	for _, s := range l.states {
+		if s.base != nil || s.resolved {
+			continue
+		}
+		s.resolved = needed[s]
+		if err := l.resolveBase(ctx, s, needed[s]); err != nil {
+			return place(err, s.Location)
+		}
+	}
+	return nil
 }
 
 // reach is a state with all that it needs.

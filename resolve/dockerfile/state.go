@@ -254,8 +254,8 @@ func (l *lowering) copySource(c *instructions.CopyCommand) (*state, error) {
 	if word != c.From {
 		return nil, errors.New("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround")
 	}
-	i, err := strconv.Atoi(c.From)
-	if err != nil {
+	i, isName := strconv.Atoi(c.From)
+	if isName != nil {
 		return l.named(c.From, c.Location()), nil
 	}
 	if i < 0 || i >= len(l.states) {
