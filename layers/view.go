@@ -228,9 +228,14 @@ func (v *View) Lstat(p string) (Entry, bool) {
 // process does whose root this tree is, and returns the path without links,
 // relative to the root. What does not exist stays as it is. Too many links are
 // an error.
-func (v *View) Resolve(p string) (string, error) {
+func (v *View) Resolve(p string) (string, error) { return v.ResolveIn(".", p) }
+
+// ResolveIn is [View.Resolve] for a process whose root is the directory dir, a
+// path without links relative to the root of the view, as is the result.
+func (v *View) ResolveIn(dir, p string) (string, error) {
 	todo := strings.Split(inRoot(p), "/")
-	at, links := ".", 0
+	dir = inRoot(dir)
+	at, links := dir, 0
 	for len(todo) > 0 {
 		name := todo[0]
 		todo = todo[1:]
@@ -238,7 +243,9 @@ func (v *View) Resolve(p string) (string, error) {
 			continue
 		}
 		if name == ".." {
-			at = inRoot(path.Dir("/" + at))
+			if at != dir {
+				at = inRoot(path.Dir("/" + at))
+			}
 			continue
 		}
 		next := path.Join(at, name)
@@ -251,7 +258,7 @@ func (v *View) Resolve(p string) (string, error) {
 			return "", fmt.Errorf("/%s: too many links", inRoot(p))
 		}
 		if path.IsAbs(n.entry.Link) {
-			at = "."
+			at = dir
 		}
 		todo = slices.Concat(strings.Split(n.entry.Link, "/"), todo)
 	}

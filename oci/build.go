@@ -50,6 +50,9 @@ type Builder struct {
 	// Git checks a repository out, "URL[#REF[:DIR]]", into an empty directory and
 	// returns the commit; nil refuses sources that need it.
 	Git func(ctx context.Context, source, dir string, keepGit bool) (commit string, err error)
+	// Max bounds what is accepted of archives that a step unpacks, and of
+	// downloads; zero fields are our defaults.
+	Max layers.Limits
 	// Time is the modification time of every file; zero is 1980-01-01, the
 	// earliest that zip files can say.
 	Time time.Time

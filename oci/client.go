@@ -93,6 +93,14 @@ func (c *Client) transport() http.RoundTripper {
 	return c.rt
 }
 
+// unguarded is the transport without the rule that plain HTTP takes permission.
+func (c *Client) unguarded() http.RoundTripper {
+	if g, ok := c.transport().(guard); ok {
+		return g.next
+	}
+	return c.transport()
+}
+
 // guard refuses plain HTTP with hosts that were not named for it, also where a
 // redirect or a registry's token service leads there.
 type guard struct {

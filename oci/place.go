@@ -18,7 +18,7 @@ import (
 // is put where a file system would have it put by BuildKit's copy, one match
 // after the other.
 func (b *Builder) copyMatches(ctx context.Context, st *state, c plan.Copy) error {
-	src, err := b.source(ctx, st, c.From, c.Files, c)
+	src, err := b.source(ctx, st, c)
 	if errors.Is(err, errUnknown) {
 		st.unknown(c)
 		return nil
@@ -35,6 +35,7 @@ func (b *Builder) copyMatches(ctx context.Context, st *state, c plan.Copy) error
 	if err != nil {
 		return err
 	}
+	defer p.spool.close()
 	if err := p.all(ctx); err != nil {
 		return err
 	}
@@ -52,10 +53,11 @@ type placer struct {
 	t       *target
 	chmod   chmod
 	exclude *patternmatcher.PatternMatcher // nil excludes nothing
+	spool   *spool                         // of archives that are unpacked
 }
 
 func newPlacer(c plan.Copy, src *source, t *target) (*placer, error) {
-	p := &placer{c: c, src: src, t: t}
+	p := &placer{c: c, src: src, t: t, spool: &spool{dir: t.b.Store.Scratch()}}
 	var err error
 	if p.chmod, err = parseChmod(c.Chmod); err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (p *placer) thing(ctx context.Context, name string, only *selection) error 
 	if err != nil {
 		return err
 	}
-	if done, err := p.unpack(ctx, e, name); done || err != nil {
+	if done, err := p.unpack(ctx, e, p.spool); done || err != nil {
 		return err
 	}
 	dest, err := p.dest()
@@ -324,14 +326,7 @@ func (w *walk) directory(e layers.Entry, dest string, nested bool) error {
 	if err != nil {
 		return err
 	}
-	for name, value := range there.Xattrs {
-		if _, ok := out.Xattrs[name]; !ok {
-			if out.Xattrs == nil {
-				out.Xattrs = map[string]string{}
-			}
-			out.Xattrs[name] = string(value)
-		}
-	}
+	addAttributes(&out, there)
 	out.Path, out.Mode = dest, w.p.chmod.apply(e.Mode)
 	return t.put(t.owned(out))
 }
@@ -355,12 +350,4 @@ func (w *walk) file(e layers.Entry, dest string) error {
 		out.links = w.links[e.Inode]
 	}
 	return t.put(t.owned(out))
-}
-
-// unpack unpacks a file that is an archive, if the step unpacks such.
-func (p *placer) unpack(context.Context, layers.Entry, string) (done bool, err error) {
-	if p.c.Unpack == plan.UnpackNo {
-		return false, nil
-	}
-	return false, errors.New("archives are not unpacked yet")
 }

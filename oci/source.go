@@ -28,9 +28,9 @@ type source struct {
 	close  func()
 }
 
-// source returns what From of a step stands for. files are those of a build
-// context that the step may need.
-func (b *Builder) source(ctx context.Context, st *state, from plan.Source, files []string, modes plan.Copy) (*source, error) {
+// source returns where a step has its files from. It has to be closed.
+func (b *Builder) source(ctx context.Context, st *state, c plan.Copy) (*source, error) {
+	from := c.From
 	switch {
 	case from.Stage != "":
 		other, err := st.earlier(ctx, from.Stage)
@@ -44,8 +44,10 @@ func (b *Builder) source(ctx context.Context, st *state, from plan.Source, files
 			return nil, err
 		}
 		return b.stateSource(ctx, other)
-	case from.URL != "" || from.Git != "":
-		return nil, fmt.Errorf("source %s%s is not built yet", from.URL, from.Git)
+	case from.URL != "":
+		return b.urlSource(ctx, st, from)
+	case from.Git != "":
+		return b.gitSource(ctx, st, from)
 	case len(from.Inline) > 0:
 		return b.inlineSource(from.Inline), nil
 	}
@@ -53,7 +55,7 @@ func (b *Builder) source(ctx context.Context, st *state, from plan.Source, files
 	if err != nil {
 		return nil, err
 	}
-	return b.contextSource(ctx, dir, files, modes)
+	return b.contextSource(ctx, dir, c.Files, c)
 }
 
 // stateSource shows the files of a stage or an image.
