@@ -145,11 +145,15 @@ func (l *Listing) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// CapabilityXattr is the attribute that holds what a program may do beyond its
+// user.
+const CapabilityXattr = "security.capability"
+
 // portable says whether an extended attribute belongs to the image and not to
 // the way in which it is unpacked.
 func portable(name string) bool {
 	if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "user.containers.") {
 		return false
 	}
-	return strings.HasPrefix(name, "user.") || name == "security.capability"
+	return strings.HasPrefix(name, "user.") || name == CapabilityXattr
 }

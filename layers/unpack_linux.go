@@ -246,6 +246,9 @@ func (u *unpacker) link(e Entry, at string) error {
 		u.table[at] = entry
 	}
 	err = os.Link(u.host(from), u.host(at))
+	if err == nil {
+		return u.ownLink(e, at)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -256,6 +259,26 @@ func (u *unpacker) link(e Entry, at string) error {
 		}
 	}
 	return fmt.Errorf("it is a link to /%s, which is not there", e.Link)
+}
+
+// ownLink gives a file the owner that the entry of a further name says, as
+// other programs do that unpack layers.
+func (u *unpacker) ownLink(e Entry, at string) error {
+	info, err := os.Lstat(u.host(at))
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	if u.o.Owners == OwnersReal {
+		if err := os.Lchown(u.host(at), e.UID, e.GID); err != nil {
+			return err
+		}
+		return unix.Chmod(u.host(at), uint32(tarMode(info.Mode()))) // the change clears setuid
+	}
+	uid, gid, _, err := readOwner(u.host(at))
+	if err != nil || uid == e.UID && gid == e.GID {
+		return err
+	}
+	return setOwner(u.host(at), e.UID, e.GID, info.Mode())
 }
 
 // device makes a device where that is allowed; else the table knows of it.

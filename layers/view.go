@@ -93,6 +93,7 @@ func (v *View) put(e Entry, files map[string][]byte) {
 		return
 	}
 	if n := v.linked(e); n != nil { // the same file under another name
+		n.entry.UID, n.entry.GID = e.UID, e.GID // the last word counts, as when it is unpacked
 		link := n.entry
 		link.Path, link.Link, link.HardLink = e.Path, e.Link, true
 		e = link

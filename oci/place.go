@@ -118,10 +118,7 @@ func (p *placer) withParents(ctx context.Context, pattern string) error {
 	if err != nil {
 		return fmt.Errorf("pattern %q: %w", pattern, err)
 	}
-	only := &selection{m: m}
-	if !hasWildcards(above) && !hasWildcards(below) {
-		only.want = below
-	}
+	only := &selection{m: m, want: below, found: hasWildcards(above) || hasWildcards(below)}
 	roots, err := p.src.matches(above)
 	if err != nil {
 		return err
@@ -131,7 +128,7 @@ func (p *placer) withParents(ctx context.Context, pattern string) error {
 			return err
 		}
 	}
-	if only.want != "" && !only.found {
+	if !only.found {
 		return fmt.Errorf("%q: %w", path.Join("/", above, below), errMissing)
 	}
 	return nil
@@ -143,8 +140,8 @@ var errMissing = errors.New("not found")
 // selection is what of a directory is copied.
 type selection struct {
 	m     *patternmatcher.PatternMatcher
-	want  string // a path that has to be among it; empty for none
-	found bool
+	want  string // what a path that has to be among it begins with
+	found bool   // there was one, or there need not be
 }
 
 // thing copies one thing of the source: of a directory the contents.
@@ -326,6 +323,7 @@ func (w *walk) directory(e layers.Entry, dest string, nested bool) error {
 	if err != nil {
 		return err
 	}
+	keepCapabilities(&out)
 	addAttributes(&out, there)
 	out.Path, out.Mode = dest, w.p.chmod.apply(e.Mode)
 	return t.put(t.owned(out))
@@ -341,6 +339,7 @@ func (w *walk) file(e layers.Entry, dest string) error {
 	if err != nil {
 		return err
 	}
+	keepCapabilities(&out)
 	out.Path, out.Mode = dest, w.p.chmod.apply(e.Mode)
 	if e.Mode.IsRegular() {
 		if w.links[e.Inode] == 0 {
@@ -350,4 +349,14 @@ func (w *walk) file(e layers.Entry, dest string) error {
 		out.links = w.links[e.Inode]
 	}
 	return t.put(t.owned(out))
+}
+
+// keepCapabilities drops the attributes that BuildKit's layers do not have:
+// all but file capabilities.
+func keepCapabilities(e *entry) {
+	value, ok := e.Xattrs[layers.CapabilityXattr]
+	e.Xattrs = nil
+	if ok {
+		e.Xattrs = map[string]string{layers.CapabilityXattr: value}
+	}
 }

@@ -100,3 +100,20 @@ func encodeConfig(cfg *v1.ConfigFile, start time.Duration) ([]byte, error) {
 		Config config `json:"config"`
 	}{cfg, config{cfg.Config, healthcheck{*cfg.Config.Healthcheck, start}}})
 }
+
+// likeBuildKit leaves of a configuration what BuildKit knows of, and of the
+// platform's variant what is not usual anyway.
+func likeBuildKit(cfg *v1.ConfigFile) {
+	c := cfg.Config
+	cfg.Config = v1.Config{
+		Cmd: c.Cmd, Healthcheck: c.Healthcheck, Entrypoint: c.Entrypoint, Env: c.Env, Labels: c.Labels, OnBuild: c.OnBuild,
+		User: c.User, Volumes: c.Volumes, WorkingDir: c.WorkingDir, ExposedPorts: c.ExposedPorts, ArgsEscaped: c.ArgsEscaped,
+		StopSignal: c.StopSignal, Shell: c.Shell,
+	}
+	switch cfg.Architecture + "/" + cfg.Variant {
+	case "arm64/v8", "arm64/8", "amd64/v1":
+		cfg.Variant = ""
+	case "arm/":
+		cfg.Variant = "v7"
+	}
+}

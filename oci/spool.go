@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"sync"
 
 	"github.com/kanso-build/kanso/layers"
@@ -25,7 +26,7 @@ type spool struct {
 // tarSource is a tar that files are wanted of.
 type tarSource struct {
 	open  func() (io.ReadCloser, error) // uncompressed
-	at    map[string][2]int64           // path → offset and size in the spool; -1 until it was read
+	at    map[string][2]int64           // path, or nth → offset and size in the spool; -1 until it was read
 	ready bool
 }
 
@@ -79,16 +80,30 @@ func (s *spool) fill(ctx context.Context, t *tarSource) error {
 		return err
 	}
 	defer r.Close()
+	seen := map[string]int{}
 	return layers.Each(ctx, r, func(e layers.Entry, content io.Reader) error {
-		if _, ok := t.at[e.Path]; !ok || !e.Mode.IsRegular() || e.HardLink || e.Whiteout {
+		if !e.Mode.IsRegular() || e.HardLink || e.Whiteout || e.Opaque {
+			return nil
+		}
+		one := nth(e.Path, seen[e.Path])
+		seen[e.Path]++
+		_, last := t.at[e.Path]
+		if _, ok := t.at[one]; !ok && !last {
 			return nil
 		}
 		n, err := io.Copy(io.NewOffsetWriter(s.file, s.end), content)
-		t.at[e.Path] = [2]int64{s.end, n}
+		t.at[one] = [2]int64{s.end, n}
+		if last {
+			t.at[e.Path] = t.at[one]
+		}
 		s.end += n
 		return err
 	})
 }
+
+// nth names one of the files that a tar has at a path; the path alone names the
+// last.
+func nth(p string, n int) string { return p + "\x00" + strconv.Itoa(n) }
 
 // close gives the disk space back. What was opened cannot be read any more.
 func (s *spool) close() {

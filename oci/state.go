@@ -188,6 +188,9 @@ func (st *state) image(format string, more map[string]string) (v1.Image, error) 
 	for i, l := range st.layers {
 		ls[i] = l.Layer
 	}
+	if st.stage != nil && len(st.stage.Lines) > 0 {
+		likeBuildKit(st.config)
+	}
 	config, err := encodeConfig(st.config, st.startInterval)
 	if err != nil {
 		return nil, fmt.Errorf("encode image configuration: %w", err)

@@ -64,7 +64,7 @@ func (p *placer) unpack(ctx context.Context, e layers.Entry, spooled *spool) (do
 	if err := p.t.mkdirAll(dest, 0o755); err != nil {
 		return false, err
 	}
-	u := unpacker{t: p.t, root: dest, spool: spooled, id: "archive " + file.sum, open: file.Open}
+	u := unpacker{t: p.t, root: dest, spool: spooled, id: "archive " + file.sum, open: file.Open, seen: map[string]int{}}
 	for _, e := range list.Entries {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -146,6 +146,7 @@ type unpacker struct {
 	spool *spool
 	id    string // of the archive, for the spool
 	open  func() (io.ReadCloser, error)
+	seen  map[string]int // how often there was a file of a name
 }
 
 func (u *unpacker) entry(ctx context.Context, e layers.Entry) error {
@@ -169,13 +170,16 @@ func (u *unpacker) entry(ctx context.Context, e layers.Entry) error {
 	}
 	out := entry{File: fileOf(e)}
 	out.Path = at
+	keepCapabilities(&out)
 	if merge {
 		addAttributes(&out, there)
 	}
 	if e.Mode.IsRegular() {
-		u.spool.want(u.id, e.Path, u.tar)
+		name := nth(e.Path, u.seen[e.Path])
+		u.seen[e.Path]++
+		u.spool.want(u.id, name, u.tar)
 		out.content, out.sum = e.Sum, e.Sum
-		out.Open = func() (io.ReadCloser, error) { return u.spool.open(ctx, u.id, e.Path) }
+		out.Open = func() (io.ReadCloser, error) { return u.spool.open(ctx, u.id, name) }
 	}
 	return u.t.put(u.t.owned(out))
 }
@@ -196,6 +200,9 @@ func (u *unpacker) tar() (io.ReadCloser, error) {
 // parent makes the directories above a path, root's if nothing is said of them,
 // and returns where the path lies.
 func (u *unpacker) parent(p string) (string, error) {
+	if err := u.leads(path.Dir(p)); err != nil {
+		return "", err
+	}
 	dir, err := u.t.view.ResolveIn(u.root, path.Dir(p))
 	if err != nil {
 		return "", err
@@ -203,6 +210,32 @@ func (u *unpacker) parent(p string) (string, error) {
 	roots := *u.t
 	roots.has = false
 	return path.Join(dir, path.Base(p)), roots.mkdirAll(dir, 0o755)
+}
+
+// leads is nil if no link on a path leads nowhere.
+func (u *unpacker) leads(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := u.leads(path.Dir(dir)); err != nil {
+		return err
+	}
+	above, err := u.t.view.ResolveIn(u.root, path.Dir(dir))
+	if err != nil {
+		return err
+	}
+	e, ok := u.t.view.Lstat(path.Join(above, path.Base(dir)))
+	if !ok || e.Mode.Type() != fs.ModeSymlink {
+		return nil
+	}
+	to, err := u.t.view.ResolveIn(u.root, dir)
+	if err != nil {
+		return err
+	}
+	if _, ok := u.t.view.Lstat(to); !ok {
+		return fmt.Errorf("the link /%s leads nowhere", dir)
+	}
+	return nil
 }
 
 // link makes another name of a file that came before.
