@@ -46,11 +46,11 @@ func parseChmod(s string) (chmod, error) {
 	return chmod{symbolic: &set}, nil
 }
 
-// apply returns the mode that a file gets. Links have none.
+// apply returns the mode that a file gets. That of a link is fixed.
 func (c chmod) apply(m fs.FileMode) fs.FileMode {
 	switch {
 	case m&fs.ModeSymlink != 0:
-		return m
+		return fs.ModeSymlink | 0o777
 	case c.octal:
 		return m.Type() | c.bits
 	case c.symbolic != nil:

@@ -169,7 +169,7 @@ func (u *unpacker) entry(ctx context.Context, e layers.Entry) error {
 		return u.link(e, at)
 	}
 	out := entry{File: fileOf(e)}
-	out.Path = at
+	out.Path, out.Mode = at, chmod{}.apply(e.Mode)
 	keepCapabilities(&out)
 	if merge {
 		addAttributes(&out, there)
