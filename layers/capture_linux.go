@@ -125,20 +125,19 @@ func (k *capture) collect(ctx context.Context) error {
 	return nil
 }
 
-// joinLinks finds names of one file. All of them go into the layer: a name
-// more or less is a change.
+// joinLinks finds names of one file among what goes into the layer. A new name
+// of a file that is otherwise as it was is a file of its own, as in BuildKit.
 func (k *capture) joinLinks() {
 	first := map[inode]*change{}
 	for _, c := range k.list {
-		if !c.linked {
+		if !c.linked || !c.emit {
 			continue
 		}
-		f := first[c.inode]
-		if f == nil {
-			first[c.inode] = c
+		if f := first[c.inode]; f != nil {
+			c.linkTo = f
 			continue
 		}
-		c.linkTo, c.emit, f.emit = f, true, true
+		first[c.inode] = c
 	}
 }
 
