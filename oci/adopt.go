@@ -25,7 +25,7 @@ func (b *Builder) adopt(ctx context.Context, st *state, set entries, dest string
 	if st.missedRun {
 		return nil
 	}
-	view, err := b.view(ctx, st, first)
+	view, err := b.glimpse(ctx, st, first, dest)
 	if err != nil {
 		return err
 	}

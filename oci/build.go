@@ -66,6 +66,8 @@ type Builder struct {
 	Annotations map[string]string
 	// NoCache makes every layer again.
 	NoCache bool
+	// Remembered has layers that the store does not have; nil has none.
+	Remembered *Memory
 	// Output takes what steps print; nil drops it.
 	Output io.Writer
 	// Progress is told what goes on; it may be nil.
@@ -95,6 +97,7 @@ type StepReport struct {
 	Kind     string        `json:"kind"`
 	Key      string        `json:"key,omitempty"`     // empty for Set steps
 	Cached   bool          `json:"cached,omitempty"`  // the layer was there
+	From     string        `json:"from,omitempty"`    // the image that has it, if this machine has not
 	Unknown  bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
 	DiffID   string        `json:"diff_id,omitempty"`
 	Digest   string        `json:"digest,omitempty"`
@@ -195,13 +198,13 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	}
-	diffID, desc, ok, err := b.find(w.key)
+	l, err := b.find(ctx, st, w.key)
 	if err != nil {
 		return err
 	}
 	switch {
-	case ok:
-		r.Cached = true
+	case l.Layer != nil:
+		r.Cached, r.From = true, l.from
 	case st.dry:
 		st.missed, st.missedRun = true, st.missedRun || w.runs
 		if w.list != nil {
@@ -210,25 +213,41 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	default:
-		b.noteIn(st, "%s", w.step)
-		if diffID, desc, err = w.make(ctx); err != nil {
+		if l, err = b.makeLayer(ctx, st, w); err != nil {
 			return err
 		}
-		if err := b.Store.PutLayer(w.key, diffID, desc); err != nil {
-			return fmt.Errorf("keep layer: %w", err)
-		}
-		if w.runs {
-			st.ran++
-		}
+	}
+	digest, err := l.Digest()
+	if err != nil {
+		return fmt.Errorf("layer: %w", err)
+	}
+	if r.Size, err = l.Size(); err != nil {
+		return fmt.Errorf("layer: %w", err)
+	}
+	r.DiffID, r.Digest, r.Duration = l.diffID.String(), digest.String(), b.since(start)
+	st.report(r)
+	st.add(w, l.Layer, l.diffID)
+	return nil
+}
+
+// makeLayer does a work and keeps the layer that it makes.
+func (b *Builder) makeLayer(ctx context.Context, st *state, w work) (foundLayer, error) {
+	b.noteIn(st, "%s", w.step)
+	diffID, desc, err := w.make(ctx)
+	if err != nil {
+		return foundLayer{}, err
+	}
+	if err := b.Store.PutLayer(w.key, diffID, desc); err != nil {
+		return foundLayer{}, fmt.Errorf("keep layer: %w", err)
+	}
+	if w.runs {
+		st.ran++
 	}
 	file, ok := b.Store.Blob(desc.Digest)
 	if !ok {
-		return fmt.Errorf("layer %s is gone from the cache", desc.Digest)
+		return foundLayer{}, fmt.Errorf("layer %s is gone from the cache", desc.Digest)
 	}
-	r.DiffID, r.Digest, r.Size, r.Duration = diffID.String(), desc.Digest.String(), desc.Size, b.since(start)
-	st.report(r)
-	st.add(w, storedLayer{diffID, desc, file}, diffID)
-	return nil
+	return foundLayer{storedLayer{diffID, desc, file}, diffID, ""}, nil
 }
 
 // report tells of a step.
@@ -246,20 +265,40 @@ func (st *state) unknown(step plan.Step) {
 	st.report(StepReport{Step: fmt.Sprint(step), Kind: step.Kind(), Unknown: true})
 }
 
-// find looks a layer up. It counts only with the list of what is in it, which
-// later steps may ask for.
-func (b *Builder) find(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error) {
+// foundLayer is a layer that a step made, or none. from is the image that has
+// it, if the store has not.
+type foundLayer struct {
+	v1.Layer
+	diffID v1.Hash
+	from   string
+}
+
+// find looks a layer up: in the store, where it counts only with the list of
+// what is in it, which later steps may ask for; then in images that were pushed
+// before.
+func (b *Builder) find(ctx context.Context, st *state, key string) (foundLayer, error) {
 	if b.NoCache {
-		return diffID, desc, false, nil
+		return foundLayer{}, nil
 	}
-	diffID, desc, ok, err = b.Store.Layer(key)
-	if err != nil || !ok {
-		return diffID, desc, false, err
+	diffID, desc, ok, err := b.Store.Layer(key)
+	if err != nil {
+		return foundLayer{}, err
 	}
-	if _, ok, err = b.Store.Value(listingKind, diffID.String()); err != nil {
-		return diffID, desc, false, err
+	if ok {
+		if _, ok, err = b.Store.Value(listingKind, diffID.String()); err != nil {
+			return foundLayer{}, err
+		}
 	}
-	return diffID, desc, ok, nil
+	if ok {
+		if file, there := b.Store.Blob(desc.Digest); there {
+			return foundLayer{storedLayer{diffID, desc, file}, diffID, ""}, nil
+		}
+	}
+	l, diffID, ref, ok := b.Remembered.find(ctx, key, st.hashes()[:st.own], st.base.Platform)
+	if !ok {
+		return foundLayer{}, nil
+	}
+	return foundLayer{l, diffID, ref}, nil
 }
 
 func (b *Builder) time() time.Time {

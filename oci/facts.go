@@ -74,7 +74,7 @@ func (b *Builder) destView(ctx context.Context, st *state, dest string) (*layers
 	if !st.wild && !mayHave(st.base, dest) {
 		return nil, nil //nolint:nilnil // no view is an answer, see above
 	}
-	return b.whole(ctx, st)
+	return b.glimpse(ctx, st, 0, dest)
 }
 
 // whole is the view of all layers. It belongs to the state and changes with it.

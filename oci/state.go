@@ -31,6 +31,7 @@ type state struct {
 	stage  *running // nil outside of a course, like that
 	wild   bool     // steps of somebody else's were carried out, see [wild]
 	seen   *outlook
+	drawn  []sketch // that the step under way asked for
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
 }
@@ -144,7 +145,7 @@ func (st *state) add(w work, l v1.Layer, diffID v1.Hash) {
 	}
 	st.seen.stack = append(st.seen.stack, seen)
 	st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, diffID)
-	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: w.step, Comment: "kanso " + w.key})
+	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: w.step, Comment: st.keyedComment(w.key)})
 }
 
 // diffIDs are those of all layers, bottom first.

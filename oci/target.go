@@ -30,7 +30,7 @@ type target struct {
 func (b *Builder) target(ctx context.Context, st *state, c plan.Copy) (*target, error) {
 	t := &target{b: b, set: entries{}, gone: map[string]bool{}, has: c.Owner != "", parents: 0o755}
 	var err error
-	if t.view, err = b.whole(ctx, st); err != nil {
+	if t.view, err = b.targetView(ctx, st, c); err != nil {
 		return nil, err
 	}
 	if t.uid, t.gid, err = b.newOwner(st, t.view, c.Owner); err != nil {
@@ -40,6 +40,15 @@ func (b *Builder) target(ctx context.Context, st *state, c plan.Copy) (*target, 
 		t.view = layers.NewView(nil)
 	}
 	return t, nil
+}
+
+// targetView is a view that has all that a step asks: of one place that is a
+// sketch, unless an owner's name is to be looked up.
+func (b *Builder) targetView(ctx context.Context, st *state, c plan.Copy) (*layers.View, error) {
+	if dest := path.Clean("/" + c.Dest); dest != "/" && strings.Trim(c.Owner, "0123456789:") == "" {
+		return b.glimpse(ctx, st, 0, dest)
+	}
+	return b.whole(ctx, st)
 }
 
 // linked says whether a layer is made without a look at the image. BuildKit

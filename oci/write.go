@@ -60,7 +60,11 @@ func sumOf(data string) string {
 // writeMissing makes the directories of a Write step that are missing, as
 // WORKDIR does.
 func (b *Builder) writeMissing(ctx context.Context, st *state, w plan.Write) error {
-	t, err := b.target(ctx, st, plan.Copy{Dest: "/", Owner: w.Owner})
+	dest := "/"
+	if len(w.Files) == 1 {
+		dest = w.Files[0].Path
+	}
+	t, err := b.target(ctx, st, plan.Copy{Dest: dest, Owner: w.Owner})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,181 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+)
+
+// A sketch is what layers show at a path and below it, and on the way to it:
+// all that a step asks that puts files there. It is kept, and stands in the
+// image's history beside the step's key, so that who has the image needs no
+// layer to find the key of the next step. What is big, or has links in it, has
+// none: the answer could depend on any other path.
+type sketch struct {
+	First   int            `json:"first,omitempty"` // the lowest layer that counts
+	Path    string         `json:"path"`            // relative to the root
+	Entries []layers.Entry `json:"entries,omitempty"`
+}
+
+// sketchKind is the kind of value that sketches are kept as.
+const sketchKind = "sketch-1"
+
+// The limits of a sketch.
+const (
+	sketchEntries = 64
+	sketchBytes   = 8 << 10 // of all that one layer's entry in the history has
+)
+
+// sketchOf draws a view. It is not ok if no sketch can tell enough.
+func sketchOf(view *layers.View, first int, p string) (s sketch, ok bool) {
+	s = sketch{First: first, Path: p}
+	if p == "." {
+		return s, false
+	}
+	at := ""
+	for name := range strings.SplitSeq(p, "/") {
+		at = path.Join(at, name)
+		e, ok := view.Lstat(at)
+		if !ok {
+			return s, true // nor is anything below it
+		}
+		if e.Path != at || e.Mode&fs.ModeSymlink != 0 {
+			return s, false
+		}
+		s.Entries = append(s.Entries, plainEntry(e))
+	}
+	below := view.Below(p)
+	if len(s.Entries)+len(below) > sketchEntries {
+		return s, false
+	}
+	for _, e := range below {
+		if e.Mode&fs.ModeSymlink != 0 {
+			return s, false
+		}
+		s.Entries = append(s.Entries, plainEntry(e))
+	}
+	return s, true
+}
+
+// plainEntry is an entry without what only the view that it is from knows.
+func plainEntry(e layers.Entry) layers.Entry {
+	e.List, e.From, e.Inode = 0, "", 0
+	if e.HardLink {
+		e.HardLink, e.Link = false, ""
+	}
+	return e
+}
+
+func (s sketch) view() *layers.View {
+	return layers.NewView([]layers.Listing{{Entries: s.Entries}})
+}
+
+// glimpse returns a view that shows what the layers from number first on have at
+// a path and below it. Other paths may be missing in it, and it may be one that
+// others have, too.
+func (b *Builder) glimpse(ctx context.Context, st *state, first int, p string) (*layers.View, error) {
+	p = path.Clean(strings.TrimPrefix(path.Clean("/"+p), "/"))
+	if len(st.layers) == 0 || st.missed { // in an explanation the view has layers that are not there
+		return b.broad(ctx, st, first)
+	}
+	if s, ok := b.sketched(ctx, st, first, p); ok {
+		st.drawn = append(st.drawn, s)
+		return s.view(), nil
+	}
+	view, err := b.broad(ctx, st, first)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := sketchOf(view, first, p); ok {
+		st.drawn = append(st.drawn, s)
+		data, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("encode sketch: %w", err)
+		}
+		if err := b.Store.PutValue(sketchKind, st.sketchKey(first, p), data); err != nil {
+			return nil, fmt.Errorf("keep sketch: %w", err)
+		}
+	}
+	return view, nil
+}
+
+// broad is the view of the layers from number first on.
+func (b *Builder) broad(ctx context.Context, st *state, first int) (*layers.View, error) {
+	if first == 0 {
+		return b.whole(ctx, st)
+	}
+	return b.view(ctx, st, first)
+}
+
+// sketched looks a sketch up: in the store, then in images that were pushed
+// before.
+func (b *Builder) sketched(ctx context.Context, st *state, first int, p string) (s sketch, ok bool) {
+	data, ok, err := b.Store.Value(sketchKind, st.sketchKey(first, p))
+	if err == nil && ok && json.Unmarshal(data, &s) == nil {
+		return s, true
+	}
+	if b.NoCache {
+		return s, false
+	}
+	return b.Remembered.sketch(ctx, st.hashes(), st.base.Platform, first, p)
+}
+
+// sketchKey names a sketch in the store.
+func (st *state) sketchKey(first int, p string) string {
+	return chainID(st.hashes()).String() + " " + strconv.Itoa(first) + " " + p
+}
+
+// keyedComment is the comment of a layer's entry in the history: the step's key
+// and the sketches that the step asked for, as many as there is room for.
+func (st *state) keyedComment(key string) string {
+	comment := keyComment + key
+	for _, s := range st.drawn {
+		data, err := json.Marshal(s)
+		if err == nil && len(comment)+len(data) < sketchBytes {
+			comment += " " + string(data)
+		}
+	}
+	st.drawn = nil
+	return comment
+}
+
+// sketchesIn reads the sketches of a comment.
+func sketchesIn(comment string) []sketch {
+	_, text, _ := strings.Cut(strings.TrimPrefix(comment, keyComment), " ")
+	var list []sketch
+	dec := json.NewDecoder(strings.NewReader(text))
+	for dec.More() {
+		var s sketch
+		if dec.Decode(&s) != nil || len(s.Entries) > sketchEntries {
+			break
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// sketch looks for a sketch of layers in images that have all of them.
+func (m *Memory) sketch(ctx context.Context, stack []v1.Hash, platform v1.Platform, first int, p string) (sketch, bool) {
+	if m == nil {
+		return sketch{}, false
+	}
+	for _, r := range m.load(ctx, platform) {
+		if len(r.diffIDs) <= len(stack) || !startsWith(r.diffIDs, stack) {
+			continue
+		}
+		for _, s := range r.sketches[len(stack)] {
+			if s.First == first && s.Path == p {
+				return s, true
+			}
+		}
+	}
+	return sketch{}, false
+}
