@@ -108,7 +108,7 @@ func scratch(want *v1.Platform) (Base, error) {
 		want = &v1.Platform{OS: "linux", Architecture: "amd64"}
 	}
 	img, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
-		OS: want.OS, Architecture: want.Architecture, Variant: want.Variant, RootFS: v1.RootFS{Type: "layers"},
+		OS: want.OS, Architecture: want.Architecture, Variant: want.Variant, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},
 		Config: v1.Config{WorkingDir: "/", Env: scratchEnv(want.OS)},
 	})
 	return Base{Image: img}, err

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Proves: each Dockerfile that ZenML generated for its cases builds as it is, from a tar on stdin and from a directory, to one
+# image, and that is what kanso build --compat zenml makes of the same case, as a tree and as a configuration.
+#     dockerfiles.sh [NUMBER...]
+# Needs a package index. The images that Dockerfiles name are one base, in a registry that stands for all; what else of a case
+# cannot exist is replaced: case.py says what and why.
+source "$(dirname "$0")/../e2e/lib.sh"
+"$ROOT/testdata/e2e/base.sh"
+workspace dockerfiles
+need python3 python3
+
+# Cases that are not built here, with the reason.
+declare -A without=()
+if [ $# = 0 ]; then
+	for case in "$ROOT"/testdata/zenml/cases/*/expected/b00; do
+		n=$(basename "${case%/expected/b00}")
+		if [ -z "${without[${n%%-*}]:-}" ]; then set -- "$@" "${n%%-*}"; else say "not built: $n: ${without[${n%%-*}]}"; fi
+	done
+fi
+
+registry_start "$WORK/registry"
+mirrors=()
+for host in docker.io registry.example.com registry.example.com:5000 123456789012.dkr.ecr.eu-central-1.amazonaws.com eu.gcr.io; do
+	mirrors+=(--mirror "$host=$REGISTRY")
+done
+printf 'FROM base\n' >"$WORK/Dockerfile"
+"$KANSO" build -f "$WORK/Dockerfile" --build-context "base=oci-layout://${BASE#oci:}" --push -q "$WORK/registry" \
+	-t "$REGISTRY/zenmldocker/zenml:$ZENML-py$PYTHON" -t "$REGISTRY/library/python:3.11-slim" -t "$REGISTRY/library/base:1" \
+	-t "$REGISTRY/base:1.0" >/dev/null
+
+# flags BUILDS NUMBER: the build options that docker build and kanso have by the same names, one word a line.
+flags() {
+	python3 - "$@" <<'PY'
+import json, sys
+words = json.load(open(sys.argv[1], encoding="utf-8"))[int(sys.argv[2])]["build_options_as_docker_cli"]
+for flag, value in zip(words, words[1:]):
+    if flag in ("--build-arg", "--label", "--platform"):
+        print(flag, value, sep="\n")
+PY
+}
+
+# names BUILDS: what the builds' images are called, one a line.
+names() { python3 -c 'import json, sys; print(*(b["image_name"] for b in json.load(open(sys.argv[1], encoding="utf-8"))), sep="\n")' "$1"; }
+
+# theirs NUMBER: the Dockerfiles of a case.
+theirs() {
+	local case=$WORK/$1 i=0 name b log mine of_dir own
+	while read -r name; do
+		b=$(printf 'b%02d' $i)
+		log=$case/$b.log
+		mapfile -t own < <(flags "$case/plan/builds.json" $i)
+		own+=("${mirrors[@]}" --lend pip --lend uv --lend apt --progress plain)
+		mine=$("$KANSO" build -f Dockerfile "${own[@]}" --output "oci:$case/tar:$b" - <"$case/plan/$b/context.tar" 2>"$log") ||
+			{ cat "$log"; fail "case $1: $b from a tar"; }
+		mkdir "$case/$b"
+		tar -xpf "$case/plan/$b/context.tar" -C "$case/$b"
+		of_dir=$("$KANSO" build -f "$case/$b/Dockerfile" "${own[@]}" "$case/$b" 2>"$log") || { cat "$log"; fail "case $1: $b from a directory"; }
+		[ "$mine" = "$of_dir" ] || fail "case $1: $b from a directory is $of_dir, from a tar $mine"
+		if [[ $name == *-intermediate-build ]]; then # the next one stands on it
+			case $name in */*) name=${name#*/} ;; *) name=library/$name ;; esac
+			"$KANSO" build -f Dockerfile "${own[@]}" -t "$REGISTRY/$name" --push - <"$case/plan/$b/context.tar" >/dev/null 2>"$log" || { cat "$log"; fail "case $1: push $b"; }
+		else
+			built+=("$case/tar:$b")
+		fi
+		i=$((i + 1))
+	done < <(names "$case/plan/builds.json")
+}
+
+pairs=()
+for n; do
+	say "== $(basename "$ROOT/testdata/zenml/cases/$n"-*)"
+	case=$WORK/$n
+	python3 "$ROOT/testdata/compare/case.py" "$(echo "$ROOT/testdata/zenml/cases/$n"-*)" "$case" "$BASE"
+	mapfile -t arguments < <(sed 1,2d "$case/arguments") # all but --base
+	arguments+=(--compat zenml "${mirrors[@]}")
+	(cd "$case/project" && PATH=$case/tools:$PATH "$KANSO" plan "${arguments[@]}" --dockerfile "$case/plan") >"$case/plan.log" 2>&1 ||
+		{ cat "$case/plan.log"; fail "case $n: its plan"; }
+	mkdir "$case/out"
+	(cd "$case/project" && PATH=$case/tools:$PATH "$KANSO" build "${arguments[@]}" --output "oci:$case/out/layout" --progress plain) >"$case/log" 2>&1 ||
+		{ cat "$case/log"; fail "case $n: its settings"; }
+	python3 "$ROOT/testdata/compare/case.py" --tags "$case/out/layout"
+	built=()
+	theirs "$n"
+	holds "$(find "$case/plan" -name context.tar | wc -l) Dockerfiles build, from a tar and from a directory alike"
+	for i in "${!built[@]}"; do pairs+=("${built[$i]}" "$(printf '%s/out/layout:b%02d' "$case" "$i")"); done
+done
+python3 "$ROOT/testdata/compare/tree.py" --allowed "$ROOT/testdata/compare/allowed-dockerfiles.txt" "${pairs[@]}"
