@@ -24,7 +24,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // install puts the requirements file in place and runs the installer on it;
 // both are one layer.
 func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
-	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env}
+	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}}
 	if i.File != "" {
 		uid, gid, err := b.owner(ctx, st, i.Owner)
 		if err != nil {

@@ -101,6 +101,7 @@ func (p ignorePatterns) why(name string) string {
 // readIgnoreFile finds the ignore file of a build context: the one that is
 // named, which must be there, else DOCKERFILE.dockerignore beside the
 // Dockerfile, else .dockerignore in the context. Without any nothing is ignored.
+// One that is not named and is a link out of its directory is an error.
 func readIgnoreFile(named, dockerfile, context string) (ignorePatterns, error) {
 	if named != "" {
 		data, err := os.ReadFile(named)
@@ -117,7 +118,7 @@ func readIgnoreFile(named, dockerfile, context string) (ignorePatterns, error) {
 		files = append(files, filepath.Join(context, ignoreName))
 	}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := readInside(filepath.Dir(file), filepath.Base(file))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -127,4 +128,14 @@ func readIgnoreFile(named, dockerfile, context string) (ignorePatterns, error) {
 		return readPatterns(filepath.Base(file), data)
 	}
 	return ignorePatterns{}, nil
+}
+
+// readInside reads a file of a directory; links are followed only inside it.
+func readInside(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.ReadFile(name)
 }

@@ -230,3 +230,29 @@ func (r *recipe) mainOptions() {
 		}
 	}
 }
+
+// buildArgs are the build arguments of ZenML's image, where its Dockerfile
+// declares them: variables of steps, but for those that an ENV below takes over.
+// Those with a password in a URL are given by name.
+func (r *recipe) buildArgs() (vars []plan.Var, names []string) {
+	if !r.facts.BuildArguments {
+		return nil, nil
+	}
+	for _, option := range r.docker.Build.Each() {
+		if optionName(option.Name) != "build_args" {
+			continue
+		}
+		for _, word := range option.Words {
+			name, value, _ := strings.Cut(word, "=")
+			switch {
+			case slices.ContainsFunc(r.docker.Environment, func(v zenml.Var) bool { return v.Name == name }):
+			case passwordInURL.MatchString(value):
+				r.out.StepEnv[name] = value
+				names = append(names, name)
+			default:
+				vars = append(vars, plan.Var{Name: name, Value: value})
+			}
+		}
+	}
+	return vars, names
+}

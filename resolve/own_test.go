@@ -108,6 +108,7 @@ func TestACopyHasWhatItsPatternsCanMatch(t *testing.T) {
 		{"a link that is ignored", []string{".dockerignore=l\n", "l->d", "d/f"}, "COPY l/f /", nil, "l/f: not found"},
 		{"a link to what is ignored", []string{".dockerignore=d\n", "l->d/f", "d/f"}, "COPY l /", nil, "l: not found"},
 		{"an invalid pattern", []string{".dockerignore=ok\n[\n", "x"}, "COPY x /", nil, `.dockerignore:2: pattern "[": syntax error in pattern`},
+		{"an ignore file that is a link out", []string{".dockerignore->/etc/passwd", "x"}, "COPY x /", nil, "ignore file: "},
 		{"an exclamation mark alone", []string{".dockerignore=!\n", "x"}, "COPY x /", nil, ".dockerignore:1: "},
 		{"--parents with any directories", []string{"a/b/x.py", "a/c/y", "a/z.py"}, "COPY --parents a/**/*.py /", []string{"a", "a/b", "a/b/x.py", "a/z.py"}, ""},
 		{"a bind mount", []string{"a/b", "x"}, "RUN --mount=type=bind,source=a,target=/a true", []string{"a", "a/b"}, ""},

@@ -153,9 +153,10 @@ func (r *recipe) literal(ctx context.Context, key string, list []zenml.Var, stag
 	return vars, nil
 }
 
-// withSecrets names the variables that only steps may see.
+// withSecrets gives a step the variables that only steps may see: build
+// arguments, and the names of those whose values are no plan's business.
 func (r *recipe) withSecrets(s plan.Step) plan.Step {
-	var names []string
+	vars, names := r.buildArgs()
 	for _, v := range r.docker.Environment {
 		if _, ok := r.out.StepEnv[v.Name]; ok {
 			names = append(names, v.Name)
@@ -163,10 +164,10 @@ func (r *recipe) withSecrets(s plan.Step) plan.Step {
 	}
 	switch s := s.(type) {
 	case plan.Install:
-		s.Env = names
+		s.Env, s.Vars = names, vars
 		return s
 	case plan.Run:
-		s.Env = names
+		s.Env, s.Vars = names, vars
 		return s
 	}
 	return s

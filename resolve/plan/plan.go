@@ -205,6 +205,8 @@ type Install struct {
 	// Env holds names of variables that are given to the step and neither kept
 	// in the image nor part of its key; their values are not in the plan.
 	Env []string `json:"env,omitempty"`
+	// Vars are as in [Run].
+	Vars []Var `json:"vars,omitempty"`
 }
 
 // MountType is a kind of [Mount].
