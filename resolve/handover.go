@@ -38,7 +38,7 @@ type Build struct {
 }
 
 // handOver notes what ZenML would hand to Docker for the image itself.
-func (r *recipe) handOver(base string) {
+func (r *recipe) handOver(base string) (err error) {
 	registry, _ := r.stack.Registry()
 	b := Build{Builder: r.stack.ImageBuilder(), Push: registry != "", Files: map[string]string{}, Context: r.sources}
 	if len(r.out.Names) > 0 {
@@ -50,10 +50,13 @@ func (r *recipe) handOver(base string) {
 	}
 	b.Options, b.CLI = config.Set(), config.CLI()
 	for _, f := range r.requirements {
-		b.Files[f.name] = f.content
+		if b.Files[f.name], err = r.packed(f.name, f.content); err != nil {
+			return err
+		}
 	}
 	b.Files[dockerfileName] = r.dockerfileText(base)
 	r.out.Builds = append(r.out.Builds, b)
+	return nil
 }
 
 // pulls says whether ZenML has the base pulled (zenml.md §4).
@@ -85,7 +88,7 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 	config := r.ownConfig()
 	b := Build{
 		Builder: r.stack.ImageBuilder(), Options: config.Set(), CLI: config.CLI(),
-		Files: map[string]string{dockerfileName: string(data)}, Own: true,
+		Files: map[string]string{dockerfileName: pyText(data)}, Own: true,
 	}
 	push := b.Builder != "local" || !needed
 	b.Push = push && registry != ""

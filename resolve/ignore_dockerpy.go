@@ -12,7 +12,7 @@ import (
 // pattern begins with its path.
 func (r *ignoreRules) readDockerPy(data string) {
 	n := 0
-	for line := range strings.SplitSeq(strings.ReplaceAll(data, "\r\n", "\n"), "\n") {
+	for line := range strings.SplitSeq(pyText([]byte(data)), "\n") {
 		n++
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue

@@ -23,19 +23,21 @@ import (
 
 // oracle is one run of ZenML itself: a project, and what ZenML made of it.
 type oracle struct {
-	ZenML   string            `json:"zenml_version"`
-	Python  string            `json:"python_version"`
-	Name    string            `json:"pipeline"`
-	Cwd     string            `json:"cwd"`
-	Env     map[string]string `json:"env"`
-	Tools   map[string]string `json:"tools"`
-	Files   []struct{ Path, Type, Mode, Content, Target string }
-	Main    string            `json:"main"`
-	Steps   []string          `json:"steps"`
-	Dynamic bool              `json:"dynamic"`
-	Local   []string          `json:"local_images"`
-	Digests map[string]string `json:"registry_digests"`
-	Error   *struct {
+	ZenML  string            `json:"zenml_version"`
+	Python string            `json:"python_version"`
+	Name   string            `json:"pipeline"`
+	Cwd    string            `json:"cwd"`
+	Env    map[string]string `json:"env"`
+	Tools  map[string]string `json:"tools"`
+	Files  []struct{ Path, Type, Mode, Content, Target string }
+	Main   string   `json:"main"`
+	Steps  []string `json:"steps"`
+	// Upstream are the steps that a step waits for, by what ZenML calls it.
+	Upstream map[string][]string `json:"upstream"`
+	Dynamic  bool                `json:"dynamic"`
+	Local    []string            `json:"local_images"`
+	Digests  map[string]string   `json:"registry_digests"`
+	Error    *struct {
 		Type, Message string
 		Causes        []struct{ Type, Message string }
 	}
@@ -148,6 +150,24 @@ type outcome struct {
 	root string
 }
 
+// calls are the steps as --step takes them.
+func (c oracle) calls() []string {
+	count := map[string]int{}
+	var calls []string
+	for _, name := range c.Steps {
+		count[name]++
+		call := name
+		if n := count[name]; n > 1 {
+			name = fmt.Sprintf("%s_%d", name, n)
+		}
+		if up := c.Upstream[name]; len(up) > 0 {
+			call += ":" + strings.Join(up, ",")
+		}
+		calls = append(calls, call)
+	}
+	return calls
+}
+
 // run resolves a case as ZenML itself would have.
 func (c oracle) run(t *testing.T, dir string) outcome {
 	t.Helper()
@@ -158,7 +178,7 @@ func (c oracle) run(t *testing.T, dir string) outcome {
 	}
 	r, err := resolve.Resolve(t.Context(), resolve.Options{
 		Dir: filepath.Join(root, c.Cwd), Env: env, Config: filepath.Join(dir, "run.yaml"), Stack: filepath.Join(dir, "stack.yaml"),
-		Pipeline: c.Name, Steps: c.Steps, Dynamic: c.Dynamic, Main: c.Main, ZenML: c.ZenML, Python: c.Python, Compat: true,
+		Pipeline: c.Name, Steps: c.calls(), Dynamic: c.Dynamic, Main: c.Main, ZenML: c.ZenML, Python: c.Python, Compat: true,
 		ParentDigests: true, AllowSecrets: []string{".git/config"},
 	}, noBases{c.Digests, c.Local}, shellHost{tools})
 	return outcome{r, err, root}

@@ -27,17 +27,24 @@ type recipe struct {
 // makeImages decides which images there are, and what goes in each. Keys with
 // equal checksums share one (zenml.md §15).
 func (r *resolution) makeImages(ctx context.Context) error {
-	wanted := r.stack.Images(r.config.Docker, r.steps, r.o.Dynamic, r.facts)
+	var invalid error // said when the first image is made, as ZenML does
+	wanted := r.stack.Images(r.config, r.steps, r.o.Dynamic, r.facts)
 	if len(wanted) == 0 {
 		if r.o.Compat {
 			r.warnf("the stack %s runs its steps without an image: there is nothing to build", r.stack.Name)
 			return nil
 		}
 		r.warnf("the stack %s runs its steps without an image: this one is built since you ask for it", r.stack.Name)
-		wanted = zenml.Stack{}.Images(r.config.Docker, nil, true, r.facts)
+		wanted = zenml.Stack{}.Images(r.config, nil, true, r.facts)
 	}
 	if r.stack.ImageBuilder() == "local" && r.o.Compat && !r.stack.HasImageBuilder() && isSet(r.o.Env["ZENML_SKIP_IMAGE_BUILDER_DEFAULT"]) {
 		return &zenml.Error{File: r.o.Stack, Msg: "the stack has no image builder", Advice: "ZENML_SKIP_IMAGE_BUILDER_DEFAULT keeps ZenML from taking a local one"}
+	}
+	if r.o.Compat && len(wanted) > 0 && !isSet(r.o.Env["ZENML_SKIP_STACK_VALIDATION"]) && !allSkip(wanted) {
+		invalid = r.stack.Validate()
+	}
+	if err := r.checkDownload(); err != nil {
+		return err
 	}
 	checksums := make([]string, len(wanted))
 	recipes := make([]*recipe, len(wanted))
@@ -51,6 +58,9 @@ func (r *resolution) makeImages(ctx context.Context) error {
 			return err
 		}
 		recipes[i] = c
+	}
+	if invalid != nil {
+		return invalid
 	}
 	made, known := map[string]int{}, map[string]bool{}
 	for i, c := range recipes {
@@ -71,6 +81,33 @@ func (r *resolution) makeImages(ctx context.Context) error {
 	}
 	r.Warnings = unique(r.Warnings)
 	return nil
+}
+
+// checkDownload refuses what ZenML refuses: settings that leave no way to the
+// sources but a code repository, where there is none.
+func (r *resolution) checkDownload() error {
+	if !r.o.Compat || r.o.CodeRepository != "" || !r.facts.UploadsCode {
+		return nil
+	}
+	steps := slices.Clone(r.steps)
+	if r.o.Dynamic {
+		steps = []zenml.Step{{Docker: r.config.Docker}}
+	}
+	for _, s := range steps {
+		switch d := s.Docker; {
+		case d.DownloadStore || d.Include:
+			return nil
+		case d.DownloadRepository:
+			return d.Errorf("allow_download_from_code_repository", "--code-repository KIND says that there is one",
+				"the sources can only come from a code repository, and there is none")
+		}
+	}
+	return nil
+}
+
+// allSkip says whether no image is built at all.
+func allSkip(images []zenml.Image) bool {
+	return !slices.ContainsFunc(images, func(i zenml.Image) bool { return !i.Docker.Skip })
 }
 
 // isSet is how ZenML reads variables that are true or false.
@@ -125,10 +162,15 @@ func (r *recipe) includes() bool {
 	switch {
 	case r.docker.ProjectCommand != "":
 		return true
-	case r.o.Compat && r.facts.UploadsCode && r.docker.DownloadStore:
+	case r.o.Compat && r.fromRepository(), r.o.Compat && r.facts.UploadsCode && r.docker.DownloadStore:
 		return false
 	}
 	return r.docker.Include
+}
+
+// fromRepository says whether ZenML fetches the sources from a code repository.
+func (r *recipe) fromRepository() bool {
+	return r.o.CodeRepository != "" && r.docker.DownloadRepository && r.docker.ProjectCommand == "" && r.facts.AtLeast("0.37.0")
 }
 
 // needed says whether anything is to be added to the base (zenml.md §4).
@@ -149,7 +191,7 @@ func (r *recipe) make(ctx context.Context) (err error) {
 	}
 	base := cmp.Or(r.base(), r.facts.Base(minor(r.Python)))
 	r.out.ContainsCode = r.includes()
-	r.out.DownloadsCode = !r.out.ContainsCode && r.facts.UploadsCode && r.docker.DownloadStore && r.docker.ProjectCommand == ""
+	r.out.DownloadsCode = !r.out.ContainsCode && (r.fromRepository() || r.facts.UploadsCode && r.docker.DownloadStore && r.docker.ProjectCommand == "")
 	if r.docker.Skip {
 		r.out.Untouched = true
 		r.out.Plan = plan.Plan{Stages: []plan.Stage{{Base: base, Platform: r.o.Platform}}}
@@ -200,7 +242,9 @@ func (r *recipe) add(ctx context.Context, stage plan.Stage, base string) ([]plan
 		r.Files = r.sources
 		r.Files.Root = r.Context
 	}
-	r.handOver(base)
+	if err := r.handOver(base); err != nil {
+		return nil, err
+	}
 	var contents []string
 	for _, f := range r.requirements {
 		contents = append(contents, f.content)

@@ -37,7 +37,10 @@ func (r *recipe) packages(ctx context.Context) (files []requirementFile, apt []s
 	if err != nil {
 		return nil, nil, err
 	}
-	stack, stackApt := r.stackRequirements()
+	stack, stackApt, err := r.stackRequirements()
+	if err != nil {
+		return nil, nil, err
+	}
 	apt = slices.Concat(r.docker.Apt, r.o.Apt, stackApt)
 	if r.facts.IntegrationApt || !r.o.Compat {
 		apt = append(apt, integrationApt...)
@@ -200,7 +203,7 @@ func (r *recipe) userRequirements(s requirementSource) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("requirements file: %w", err)
 		}
-		text = string(data)
+		text = pyText(data)
 	}
 	if len(r.o.Requirements) > 0 {
 		if text != "" && !strings.HasSuffix(text, "\n") {
@@ -243,16 +246,24 @@ func (r *recipe) warnOfCatalogue(used bool) {
 	}
 }
 
-// stackRequirements are what the stack's components need.
-func (r *recipe) stackRequirements() (python, apt []string) {
+// stackRequirements are what the stack's components need, and the code
+// repository if the sources come from there.
+func (r *recipe) stackRequirements() (python, apt []string, err error) {
 	if !r.docker.StackPackages {
-		return nil, nil
+		return nil, nil, nil
 	}
 	python, apt = r.stack.Requirements(r.table)
 	if r.facts.LocalExtra && r.stack.RunsHere() && !r.client.IsServer() {
 		python = union(python, []string{"zenml[local]==" + r.ZenML})
 	}
-	return python, apt
+	if r.fromRepository() && !r.includes() {
+		i, err := r.table.Integration(r.o.CodeRepository)
+		if err != nil {
+			return nil, nil, fmt.Errorf("code repository: %w", err)
+		}
+		python = union(python, i.Requirements)
+	}
+	return python, apt, nil
 }
 
 // union has every requirement once, sorted by bytes as Python sorts.

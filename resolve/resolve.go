@@ -37,15 +37,20 @@ type Options struct {
 	Source string
 	// Pipeline is the pipeline's name; images are called after it.
 	Pipeline string
-	// Steps are the names of the pipeline's steps in call order; a name that
-	// stands twice is counted, as ZenML does. Empty are those that the run
-	// configuration names, and others beside them.
+	// Steps are the names of the pipeline's steps in call order, each with the
+	// steps that it waits for after a colon, if any ("train:load,split"); a
+	// name that stands twice is counted, as ZenML does. Empty are those that
+	// the run configuration names, and others beside them.
 	Steps []string
 	// Dynamic says that the steps are known only when the pipeline runs.
 	Dynamic bool
 	// Main is the file of the pipeline: its directory is the source root where
 	// there is no repository. Empty is Dir.
 	Main string
+	// CodeRepository is the kind of the code repository that the sources are a
+	// clean and pushed checkout of ("github"); empty if there is none. ZenML
+	// then fetches them from it when a step starts.
+	CodeRepository string
 	// Compat follows ZenML to the letter, see docs/differences.md.
 	Compat bool
 	// ParentDigests asks for digests of bases, which ZenML's checksums name.
@@ -333,6 +338,11 @@ func (r *resolution) readConfig(context.Context) error {
 		}
 	}
 	r.Warnings = append(r.Warnings, r.config.Warnings...)
+	warnings, err := r.config.CheckKeys(r.stack, r.facts)
+	if err != nil {
+		return err
+	}
+	r.Warnings = append(r.Warnings, warnings...)
 	r.Python = cmp.Or(r.o.Python, r.venv.python)
 	if r.compiled != nil {
 		r.Python = cmp.Or(r.o.Python, r.compiled.Python)
@@ -354,21 +364,27 @@ func (r *resolution) nameSteps(context.Context) error {
 		return nil
 	}
 	if len(r.o.Steps) == 0 {
-		r.steps = append(slices.Clone(r.config.Named), r.config.Step(others))
+		r.steps = slices.Clone(r.config.Named)
+		slices.SortFunc(r.steps, func(a, b zenml.Step) int { return strings.Compare(a.Name, b.Name) })
+		r.steps = append(r.steps, r.config.Step(others))
 		return nil
 	}
-	count := map[string]int{}
+	names, err := stepNames(r.o.Steps)
+	if err != nil {
+		return err
+	}
 	known := map[string]bool{}
-	for _, name := range r.o.Steps {
-		count[name]++
-		if n := count[name]; n > 1 {
-			name = fmt.Sprintf("%s_%d", name, n)
-		}
+	for _, name := range names {
 		known[name] = true
 		r.steps = append(r.steps, r.config.Step(name))
 	}
+	if !r.o.Dynamic {
+		if err := r.stack.CheckOperators(r.steps); err != nil {
+			return err
+		}
+	}
 	for _, s := range r.config.Named {
-		if !known[s.Name] {
+		if !known[s.Name] || r.o.Dynamic {
 			r.warnf("%s: steps.%s: the pipeline has no such step, ignored", r.o.Config, s.Name)
 		}
 	}

@@ -114,6 +114,9 @@ func (r *recipe) environment(ctx context.Context, stage plan.Stage) ([]plan.Var,
 	}
 	var vars []plan.Var
 	for _, v := range r.docker.Environment {
+		if v.Name == "" || strings.ContainsAny(v.Name, "= \t\n\x00") {
+			return nil, r.docker.Errorf("environment", "a name has neither blanks nor an equals sign", "%q is not the name of a variable", v.Name)
+		}
 		if passwordInURL.MatchString(v.Value) {
 			r.out.StepEnv[v.Name] = v.Value
 			r.warnf("%s holds a URL with a password: it is given to the steps that install and stays out of the image", v.Name)

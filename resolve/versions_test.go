@@ -18,6 +18,7 @@ import (
 // plainStack is one whose artifact store needs packages.
 const plainStack = `components:
   artifact_store: {flavor: s3, name: store, type: artifact_store, configuration: {path: "s3://bucket"}}
+  container_registry: {flavor: default, name: reg, type: container_registry, configuration: {uri: registry.example}}
   orchestrator: {flavor: kubernetes, name: k8s, type: orchestrator, configuration: {}}
 stack_name: plain
 zenml_version: 0.98.0

@@ -30,7 +30,7 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f.StringVar(&p.o.Stack, "stack", "", "stack, as `FILE` that zenml stack export wrote")
 	f.StringVar(&p.o.Source, "pipeline-source", "", "pipeline in Python, `FILE:NAME`: the project's own ZenML says what its settings and steps are")
 	f.StringVar(&p.o.Pipeline, "pipeline", "", "`NAME` of the pipeline")
-	f.StringArrayVar(&p.o.Steps, "step", nil, "`NAME` of a step, in call order (repeatable), else those that the run configuration names, and others")
+	f.StringArrayVar(&p.o.Steps, "step", nil, "`NAME[:UPSTREAM,…]` of a step and of those that it waits for, in call order (repeatable), else those that the run configuration names, and others")
 	f.BoolVar(&p.o.Dynamic, "dynamic", false, "the pipeline is dynamic: its steps are known only when it runs")
 	f.StringVar(&p.o.Main, "main", "", "`FILE` of the pipeline: its directory is the source root where there is no repository")
 	f.StringVar(&p.compat, "compat", "", "follow `WHAT` to the letter: zenml, the version's own behaviour")

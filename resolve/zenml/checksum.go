@@ -24,7 +24,10 @@ func defaultValues() map[string]any {
 
 // JSON is what ZenML hashes of the settings: all but prevent_build_reuse, as
 // Python writes JSON.
-func (d Docker) JSON() string {
+func (d Docker) JSON() string { return pyJSON(d.all()) }
+
+// all are the values of all keys but prevent_build_reuse.
+func (d Docker) all() map[string]any {
 	all := defaultValues()
 	for key, v := range d.values {
 		if _, ok := all[key]; ok {
@@ -32,12 +35,7 @@ func (d Docker) JSON() string {
 		}
 	}
 	all["build_config"], all["parent_image_build_config"] = d.Build.plain(), d.ParentBuild.plain()
-	return pyJSON(all)
-}
-
-// Equal says whether ZenML takes two settings for the same.
-func (d Docker) Equal(other Docker) bool {
-	return d.JSON() == other.JSON() && d.NoReuse == other.NoReuse
+	return all
 }
 
 func (c BuildConfig) plain() any {

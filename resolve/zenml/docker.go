@@ -65,6 +65,7 @@ type Docker struct {
 	settings settings
 	lines    map[string]int // where keys stand
 	values   map[string]any // what Python would have of what is kept as text here
+	exact    map[string]any // the same of values of any type, to compare
 }
 
 // A BuildConfig says how an image is built.
@@ -79,7 +80,7 @@ type BuildConfig struct {
 func Defaults() Docker {
 	return Docker{
 		StackPackages: true, ServerPackages: true, Include: true, DownloadRepository: true, DownloadStore: true,
-		lines: map[string]int{}, values: map[string]any{}, settings: settings{path: "settings.docker"},
+		lines: map[string]int{}, values: map[string]any{}, exact: map[string]any{}, settings: settings{path: "settings.docker"},
 	}
 }
 
@@ -125,6 +126,13 @@ type settingsKey func(r *dockerReader, n *yaml.Node, key string) error
 type dockerReader struct {
 	settings
 	d *Docker
+}
+
+// optional are the keys that may be null.
+var optional = []string{ //nolint:gochecknoglobals // a constant table
+	"parent_image", "image_tag", "dockerfile", "build_context_root", "parent_image_build_config", "target_repository", "requirements",
+	"python_package_installer_cache_mount", "replicate_local_python_environment", "pyproject_path", "pyproject_export_command",
+	"local_project_install_command", "user", "build_config", "dockerignore", "source_files",
 }
 
 // dockerKeys are all the keys.
@@ -201,18 +209,18 @@ func vars(to func(*Docker) *[]Var) settingsKey {
 		list, err := r.named(n, key)
 		for _, v := range list {
 			x := Var{strings.ToUpper(v.Name), v.Value.String()}
-			if x.Name == "" || strings.ContainsAny(x.Name, "= \t\n\x00") {
-				return r.errorf(n, "%s: %q is not the name of a variable", r.name(key), v.Name)
-			}
 			*to(r.d) = append(*to(r.d), x)
 		}
-		r.d.values[key] = plainMap(list)
+		r.d.values[key], r.d.exact[key] = plainMap(list), comparableMap(list)
 		return err
 	}
 }
 
 // named reads a mapping from strings to anything.
 func (r *dockerReader) named(n *yaml.Node, key string) ([]NamedValue, error) {
+	if isNull(n) {
+		return nil, r.wrongType(n, r.name(key), "a mapping")
+	}
 	pairs, err := r.mapping(n, r.name(key))
 	var list []NamedValue
 	for _, p := range pairs {
@@ -301,7 +309,7 @@ func (r *dockerReader) installerArgs(n *yaml.Node, key string) error {
 		}
 		r.d.InstallerArgs = append(r.d.InstallerArgs, a)
 	}
-	r.d.values[key] = plainMap(list)
+	r.d.values[key], r.d.exact[key] = plainMap(list), comparableMap(list)
 	return err
 }
 
@@ -317,7 +325,7 @@ func buildConfig(to func(*Docker) *BuildConfig) settingsKey {
 		for _, p := range pairs {
 			switch name := key + "." + p.key.Value; p.key.Value {
 			case "dockerignore":
-				if c.Dockerignore, err = r.text(p.value, r.name(name)); err != nil {
+				if c.Dockerignore, err = r.textOrNull(p.value, r.name(name)); err != nil {
 					return err
 				}
 				r.d.lines[name] = p.key.Line
@@ -409,7 +417,7 @@ func (r *dockerReader) old(n *yaml.Node, key string) (err error) {
 	case "build_options":
 		var list []NamedValue
 		list, err = r.named(n, key)
-		r.d.values[key] = plainMap(list)
+		r.d.values[key], r.d.exact[key] = plainMap(list), comparableMap(list)
 		r.d.OldOptions = list
 	case "required_hub_plugins":
 		r.d.values[key], err = r.texts(n, r.name(key))
@@ -463,7 +471,8 @@ func (s settings) read(f Facts) (Docker, error) {
 			}
 			r.unknown(p.key, "", slices.Collect(maps.Keys(keys)))
 			delete(d.lines, key)
-		case isNull(p.value):
+		case isNull(p.value) && slices.Contains(optional, key):
+			d.values[key] = nil
 		default:
 			if err := read(r, p.value, key); err != nil {
 				return d, err

@@ -52,16 +52,17 @@ var serverRequirements = []string{"Jinja2", "asgiref~=3.10.0", "fastapi", "secur
 // the order in which ZenML makes them (zenml.md §3, zenml-0.98.md §3). A stack
 // without components needs one image, as for an orchestrator that runs
 // containers. Steps of a dynamic pipeline are not known before it runs.
-func (s Stack) Images(pipeline Docker, steps []Step, dynamic bool, f Facts) []Image {
+func (s Stack) Images(c RunConfig, steps []Step, dynamic bool, f Facts) []Image {
+	pipeline, always := c.Docker, c.AlwaysWhole(s)
 	if len(s.Components) == 0 {
-		return orchestrated(pipeline, steps, dynamic, f)
+		return orchestrated(pipeline, steps, dynamic, always, f)
 	}
 	var images []Image
 	for _, c := range s.Components {
 		switch c.Type {
 		case "orchestrator":
 			if !slices.Contains(uncontained, c.Flavor) {
-				images = append(images, orchestrated(pipeline, steps, dynamic, f)...)
+				images = append(images, orchestrated(pipeline, steps, dynamic, always, f)...)
 			}
 		case "step_operator":
 			images = append(images, c.operated(steps, dynamic, f)...)
@@ -81,7 +82,7 @@ func (s Stack) Images(pipeline Docker, steps []Step, dynamic bool, f Facts) []Im
 }
 
 // orchestrated are the images of an orchestrator.
-func orchestrated(pipeline Docker, steps []Step, dynamic bool, f Facts) []Image {
+func orchestrated(pipeline Docker, steps []Step, dynamic, always bool, f Facts) []Image {
 	whole := Image{Key: orchestratorKey, Docker: pipeline}
 	var images []Image
 	shared := false
@@ -97,7 +98,7 @@ func orchestrated(pipeline Docker, steps []Step, dynamic bool, f Facts) []Image 
 			images = append(images, whole)
 		}
 	}
-	if !shared && (dynamic || len(steps) == 0 || pipeline.Skip && f.AtLeast("0.96.2")) {
+	if !shared && (always || dynamic || len(steps) == 0 || pipeline.Skip && f.AtLeast("0.96.2")) {
 		images = append(images, whole)
 	}
 	return images

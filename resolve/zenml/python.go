@@ -1,9 +1,13 @@
 package zenml
 
 import (
+	"fmt"
+	"math"
+	"math/big"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	yaml "go.yaml.in/yaml/v3"
 )
@@ -14,21 +18,20 @@ var (
 	pyTrue  = regexp.MustCompile(`^(yes|Yes|YES|true|True|TRUE|on|On|ON)$`)
 	pyFalse = regexp.MustCompile(`^(no|No|NO|false|False|FALSE|off|Off|OFF)$`)
 	pyInt   = regexp.MustCompile(`^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$`)
-	pySixty = regexp.MustCompile(`^[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+$`)
-	pyTime  = regexp.MustCompile(`^\d{4}-\d\d-\d\d$|^\d{4}-\d\d?-\d\d?([Tt]|[ \t]+)\d\d?:\d\d:\d\d(\.\d*)?([ \t]*(Z|[-+]\d\d?(:\d\d)?))?$`)
+	pySixty = regexp.MustCompile(`^[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+$|^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*$`)
 	pyFloat = regexp.MustCompile(`^([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 )
 
-// A pyDate is a date, or a time, as it is written.
-type pyDate string
-
-// scalar is the value of a scalar as Python has it: nil, bool, int64, float64,
-// pyDate or string.
+// scalar is the value of a scalar as Python has it: nil, bool, int64, *big.Int,
+// float64, pyDate or string.
 func scalar(n *yaml.Node) any {
-	if n.Kind != yaml.ScalarNode || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+	if n.Kind != yaml.ScalarNode {
 		return n.Value
 	}
-	if n.Style&yaml.TaggedStyle != 0 && n.Tag == "!!str" {
+	if n.Style&yaml.TaggedStyle != 0 {
+		return tagged(n)
+	}
+	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return n.Value
 	}
 	s := n.Value
@@ -40,50 +43,97 @@ func scalar(n *yaml.Node) any {
 	case pyFalse.MatchString(s):
 		return false
 	case pyInt.MatchString(s):
-		if i, err := strconv.ParseInt(pyDigits(s), 0, 64); err == nil {
-			return i
-		}
+		return integer(s)
 	case pySixty.MatchString(s):
 		return sixty(s)
 	case pyTime.MatchString(s):
-		return pyDate(s)
-	case pyFloat.MatchString(s):
-		if f, err := strconv.ParseFloat(strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(s), "_", ""), ".inf", "inf"), 64); err == nil {
-			return f
+		if d, ok := readDate(s); ok {
+			return d
 		}
-		if strings.EqualFold(s, ".nan") {
-			f, _ := strconv.ParseFloat("nan", 64) // always parses
-			return f
+	case pyFloat.MatchString(s):
+		return float(s)
+	}
+	return s
+}
+
+// tagged is the value of a scalar that says itself what it is; one that is not
+// what it says is a string.
+func tagged(n *yaml.Node) any {
+	s := n.Value
+	switch n.Tag {
+	case "!!null":
+		return nil
+	case "!!bool":
+		if pyTrue.MatchString(s) || strings.EqualFold(s, "true") {
+			return true
+		}
+		return false
+	case "!!int":
+		if pySixty.MatchString(s) && !strings.Contains(s, ".") {
+			return sixty(s)
+		}
+		return integer(s)
+	case "!!float":
+		return float(s)
+	case "!!timestamp":
+		if d, ok := readDate(s); ok {
+			return d
 		}
 	}
 	return s
 }
 
+// integer is a number of any size; what is none stays a string.
+func integer(s string) any {
+	digits := strings.ReplaceAll(s, "_", "")
+	if i, err := strconv.ParseInt(digits, 0, 64); err == nil {
+		return i
+	}
+	if i, ok := new(big.Int).SetString(digits, 0); ok {
+		return i
+	}
+	return s
+}
+
+// float is a number with a point; what is none stays a string.
+func float(s string) any {
+	word := strings.ReplaceAll(strings.ToLower(s), "_", "")
+	f, err := strconv.ParseFloat(strings.Replace(strings.Replace(word, ".inf", "inf", 1), ".nan", "nan", 1), 64)
+	if err != nil && !math.IsInf(f, 0) {
+		return s
+	}
+	return f
+}
+
 // sixty is a number to the base of 60, as YAML 1.1 has them: 1:30 is 90.
-func sixty(s string) int64 {
-	var n int64
-	for part := range strings.SplitSeq(strings.TrimLeft(pyDigits(s), "+-"), ":") {
-		digit, err := strconv.ParseInt(part, 10, 64)
+func sixty(s string) any {
+	digits := strings.TrimLeft(strings.ReplaceAll(s, "_", ""), "+-")
+	var n float64
+	for part := range strings.SplitSeq(digits, ":") {
+		digit, err := strconv.ParseFloat(part, 64)
 		if err != nil {
-			return 0 // no digits, which does not match
+			return s // no digits, which does not match
 		}
 		n = 60*n + digit
 	}
 	if s[0] == '-' {
-		return -n
+		n = -n
 	}
-	return n
+	if strings.Contains(digits, ".") {
+		return n
+	}
+	return int64(n)
 }
-
-// pyDigits is a number of PyYAML's as one of Go's.
-func pyDigits(s string) string { return strings.ReplaceAll(s, "_", "") }
 
 // pyStr is what Python's str() makes of a value.
 func pyStr(n *yaml.Node) string {
 	n = deref(n)
 	if n.Kind == yaml.ScalarNode {
-		if s, ok := scalar(n).(string); ok {
-			return s
+		switch v := scalar(n).(type) {
+		case string:
+			return v
+		case pyDate:
+			return v.String()
 		}
 	}
 	return pyRepr(n)
@@ -118,8 +168,10 @@ func pyRepr(n *yaml.Node) string {
 		return strconv.FormatInt(v, 10)
 	case float64:
 		return pyFloatRepr(v)
+	case *big.Int:
+		return v.String()
 	case pyDate:
-		return string(v)
+		return v.repr()
 	case string:
 		return pyQuote(v)
 	}
@@ -149,10 +201,32 @@ func pyFloatRepr(f float64) string {
 
 // pyQuote quotes a string as Python does.
 func pyQuote(s string) string {
-	quote := "'"
+	quote := '\''
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
-		quote = `"`
+		quote = '"'
 	}
-	s = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, quote, `\`+quote).Replace(s)
-	return quote + s + quote
+	var b strings.Builder
+	b.WriteRune(quote)
+	for _, r := range s {
+		switch {
+		case r == '\\' || r == quote:
+			b.WriteString(`\` + string(r))
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	b.WriteRune(quote)
+	return b.String()
 }

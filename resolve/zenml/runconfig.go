@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
 )
@@ -16,6 +17,45 @@ type RunConfig struct {
 	Named []Step
 	// Warnings tell of what is in the file and has no effect.
 	Warnings []string
+	// always says by key of settings that the pipeline's image is made in any
+	// case: "orchestrator", "orchestrator.kubernetes", "orchestrator:name".
+	always map[string]bool
+	keys   []settingKey
+}
+
+// AlwaysWhole says whether the pipeline's own image is made even if no step
+// uses it, which a Kubernetes orchestrator can be told to do.
+func (c RunConfig) AlwaysWhole(s Stack) bool {
+	o, ok := s.first("orchestrator")
+	if !ok || o.Flavor != "kubernetes" {
+		return false
+	}
+	for _, key := range []string{"orchestrator", "orchestrator.kubernetes", "orchestrator:" + o.Name} {
+		if always, said := c.always[key]; said {
+			return always
+		}
+	}
+	return o.isTrue("always_build_pipeline_image")
+}
+
+// readAlways looks at settings of orchestrators.
+func (c *RunConfig) readAlways(doc document, n *yaml.Node) error {
+	pairs, err := doc.mapping(n, "settings")
+	if err != nil {
+		return err
+	}
+	c.always = map[string]bool{}
+	for _, p := range pairs {
+		if !strings.HasPrefix(p.key.Value, "orchestrator") || p.value.Kind != yaml.MappingNode {
+			continue
+		}
+		if v := lookup(p.value, "always_build_pipeline_image"); v != nil && !isNull(v) {
+			if c.always[p.key.Value], err = doc.truth(v, "settings."+p.key.Value+".always_build_pipeline_image"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // A Step is what must be known of one.
@@ -25,8 +65,9 @@ type Step struct {
 	Docker Docker
 	// Operator is the name of the step operator that runs it; AnyOperator says
 	// that it is all that the stack has.
-	Operator    string
-	AnyOperator bool
+	Operator     string
+	AnyOperator  bool
+	operatorLine int
 	// Seldon says that the step deploys a model with Seldon, in its image.
 	Seldon bool
 }
@@ -61,7 +102,7 @@ func ReadRunConfig(file string, data []byte, env map[string]string, f Facts) (Ru
 	if err := doc.substitute(doc.root, env); err != nil {
 		return RunConfig{}, err
 	}
-	c := RunConfig{Docker: Defaults()}
+	c := RunConfig{Docker: Defaults(), Warnings: doc.repeated(doc.root)}
 	pairs, err := doc.mapping(doc.root, "the run configuration")
 	if err != nil {
 		return RunConfig{}, err
@@ -71,7 +112,13 @@ func ReadRunConfig(file string, data []byte, env map[string]string, f Facts) (Ru
 	for _, p := range pairs {
 		switch key := p.key.Value; {
 		case key == "settings":
-			if pipeline, err = doc.docker(p.value, key); err != nil {
+			if c.keys, err = doc.settingKeys(p.value, key); err == nil {
+				pipeline, err = doc.docker(p.value, key)
+			}
+			if err == nil {
+				err = c.readAlways(doc, p.value)
+			}
+			if err != nil {
 				return RunConfig{}, err
 			}
 		case key == "steps":
@@ -79,11 +126,9 @@ func ReadRunConfig(file string, data []byte, env map[string]string, f Facts) (Ru
 		case key == "build":
 			c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: build is ignored: an image is built", file, p.key.Line))
 		case !slices.Contains(runKeys, key):
-			e := doc.errorf(p.key, "unknown key %s", key)
-			if n := nearest(key, runKeys); n != "" {
-				e.Advice = fmt.Sprintf("did you mean %s?", n)
+			if err := c.unknown(doc, p.key, "", runKeys, f); err != nil {
+				return RunConfig{}, err
 			}
-			return RunConfig{}, e
 		}
 	}
 	if c.Docker, err = pipeline.read(f); err != nil {
@@ -91,6 +136,24 @@ func ReadRunConfig(file string, data []byte, env map[string]string, f Facts) (Ru
 	}
 	c.Warnings = append(c.Warnings, c.Docker.Warnings...)
 	return c, c.readSteps(doc, steps, pipeline, f)
+}
+
+// unknown warns of a key that ZenML ignores, or refuses it before 0.82.
+func (c *RunConfig) unknown(doc document, key *yaml.Node, prefix string, known []string, f Facts) error {
+	e := doc.errorf(key, "%sunknown key %s", prefix, key.Value)
+	near := nearest(key.Value, known)
+	if near != "" {
+		e.Advice = fmt.Sprintf("did you mean %s?", near)
+	}
+	if !f.IgnoresUnknownKeys {
+		return e
+	}
+	e.Msg = prefix + key.Value + ": unknown key, ignored"
+	if near != "" {
+		e.Msg += " (" + strings.TrimSuffix(e.Advice, "?") + "?)"
+	}
+	c.Warnings = append(c.Warnings, e.Error())
+	return nil
 }
 
 // readSteps reads what a run configuration says of single steps.
@@ -112,6 +175,9 @@ func (c *RunConfig) readSteps(doc document, n *yaml.Node, pipeline settings, f F
 func (c *RunConfig) readStep(doc document, s pair, pipeline settings, f Facts) (Step, error) {
 	step := Step{Name: s.key.Value, Docker: c.Docker}
 	path := "steps." + step.Name
+	if isNull(s.value) {
+		return step, doc.wrongType(s.value, path, "a mapping")
+	}
 	keys, err := doc.mapping(s.value, path)
 	if err != nil {
 		return step, err
@@ -135,6 +201,11 @@ func (c *RunConfig) readStep(doc document, s pair, pipeline settings, f Facts) (
 // stepSettings reads a step's own settings, alone as ZenML does, and on those
 // of the pipeline.
 func (c *RunConfig) stepSettings(step *Step, doc document, k pair, path string, pipeline settings, f Facts) error {
+	keys, err := doc.settingKeys(k.value, path+".settings")
+	if err != nil {
+		return err
+	}
+	c.keys = append(c.keys, keys...)
 	own, err := doc.docker(k.value, path+".settings")
 	if err != nil {
 		return err
@@ -156,6 +227,7 @@ func (c *RunConfig) stepSettings(step *Step, doc document, k pair, path string, 
 
 // operator reads which step operator runs the step.
 func (s *Step) operator(doc document, n *yaml.Node, what string) (err error) {
+	s.operatorLine = n.Line
 	if name, ok := scalar(n).(string); ok && n.Kind == yaml.ScalarNode {
 		s.Operator = name
 		return nil
@@ -188,11 +260,14 @@ func (d document) docker(n *yaml.Node, path string) (settings, error) {
 		return s, err
 	}
 	for _, p := range pairs {
-		if p.key.Value != "docker" || isNull(p.value) {
+		if p.key.Value != "docker" {
 			continue
 		}
 		if s.node, err = d.flattened(p.value, s.path); err != nil {
 			return s, err
+		}
+		if s.node.Kind != yaml.MappingNode {
+			return s, d.wrongType(s.node, s.path, "a mapping")
 		}
 	}
 	return s.migrated(), nil

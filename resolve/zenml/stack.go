@@ -23,6 +23,7 @@ type Component struct {
 	Type, Name, Flavor string
 	config             []pair
 	doc                document
+	line               int
 }
 
 // componentTypes are in the order in which ZenML asks for requirements.
@@ -50,9 +51,9 @@ func ReadStack(file string, data []byte) (Stack, error) {
 	for _, p := range pairs {
 		switch p.key.Value {
 		case "stack_name":
-			s.Name, err = doc.text(p.value, "stack_name")
+			s.Name, err = doc.textOrNull(p.value, "stack_name")
 		case "zenml_version":
-			s.Version, err = doc.text(p.value, "zenml_version")
+			s.Version, err = doc.textOrNull(p.value, "zenml_version")
 		case "components":
 			found = true
 			err = s.components(doc, p.value)
@@ -100,7 +101,7 @@ func (s *Stack) components(doc document, n *yaml.Node) error {
 }
 
 func readComponent(doc document, kind string, n *yaml.Node) (Component, error) {
-	c := Component{Type: kind, doc: doc}
+	c := Component{Type: kind, doc: doc, line: n.Line}
 	pairs, err := doc.mapping(n, "components."+kind)
 	if err != nil {
 		return c, err
@@ -109,9 +110,9 @@ func readComponent(doc document, kind string, n *yaml.Node) (Component, error) {
 	for _, p := range pairs {
 		switch p.key.Value {
 		case "name":
-			c.Name, err = doc.text(p.value, "name")
+			c.Name, err = doc.textOrNull(p.value, "name")
 		case "flavor":
-			c.Flavor, err = doc.text(p.value, "flavor")
+			c.Flavor, err = doc.textOrNull(p.value, "flavor")
 		case "type":
 		case "configuration":
 			c.config, err = doc.mapping(p.value, "components."+kind+".configuration")
@@ -150,6 +151,16 @@ func (c Component) isTrue(name string) bool {
 	return false
 }
 
+// isFalse says whether a field of the configuration is false.
+func (c Component) isFalse(name string) bool {
+	for _, p := range c.config {
+		if b, ok := scalar(p.value).(bool); ok && p.key.Value == name {
+			return !b
+		}
+	}
+	return false
+}
+
 // first returns the first component of a type.
 func (s Stack) first(kind string) (Component, bool) {
 	i := slices.IndexFunc(s.Components, func(c Component) bool { return c.Type == kind })
@@ -174,11 +185,20 @@ func (s Stack) Registry() (uri, repository string) {
 	return strings.TrimRight(host, "/"), c.Field("default_repository")
 }
 
-// RunsHere says whether the orchestrator starts containers on the machine of
-// the client.
+// RunsHere says whether a component starts containers on the machine of the
+// client: the orchestrator or, where there are any, the deployer.
 func (s Stack) RunsHere() bool {
-	c, ok := s.first("orchestrator")
-	return ok && (c.Flavor == "local_docker" || c.isTrue("local"))
+	return slices.ContainsFunc(s.Components, func(c Component) bool {
+		switch c.Type + "/" + c.Flavor {
+		case "orchestrator/local_docker", "deployer/docker":
+			return true
+		case "orchestrator/airflow":
+			return !c.isFalse("local")
+		case "orchestrator/kubernetes", "deployer/kubernetes":
+			return c.isTrue("local")
+		}
+		return false
+	})
 }
 
 // Requirements returns what the components need: Python requirements, each

@@ -34,7 +34,7 @@ func ReadConfig(file string, data []byte) (Config, error) {
 	}
 	for _, p := range pairs {
 		if to := fields[p.key.Value]; to != nil {
-			if *to, err = doc.text(p.value, p.key.Value); err != nil {
+			if *to, err = doc.textOrNull(p.value, p.key.Value); err != nil {
 				return Config{}, err
 			}
 		}
@@ -55,9 +55,9 @@ func (c *Config) readStore(doc document, n *yaml.Node) error {
 	for _, s := range store {
 		switch s.key.Value {
 		case "type":
-			c.StoreType, err = doc.text(s.value, "store.type")
+			c.StoreType, err = doc.textOrNull(s.value, "store.type")
 		case "url":
-			c.StoreURL, err = doc.text(s.value, "store.url")
+			c.StoreURL, err = doc.textOrNull(s.value, "store.url")
 		}
 		if err != nil {
 			return err

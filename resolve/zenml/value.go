@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ func (v Value) plain() any {
 		return m
 	}
 	if d, ok := scalar(n).(pyDate); ok {
-		return string(d)
+		return d.json()
 	}
 	return scalar(n)
 }
@@ -85,6 +86,8 @@ func pyJSON(v any) string {
 		return strconv.Itoa(v)
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case *big.Int:
+		return v.String()
 	case float64:
 		switch {
 		case math.IsInf(v, 1):

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,32 +66,80 @@ type pair struct {
 // mapping returns the entries of a mapping; null is an empty one. what names
 // it in errors.
 func (d document) mapping(n *yaml.Node, what string) ([]pair, error) {
-	if n == nil || n.Tag == "!!null" {
+	if n == nil {
 		return nil, nil
 	}
-	n = deref(n)
+	if n = deref(n); isNull(n) {
+		return nil, nil
+	}
 	if n.Kind != yaml.MappingNode {
 		return nil, d.wrongType(n, what, "a mapping")
 	}
 	var list []pair
-	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], deref(n.Content[i+1])
-		if k.Tag == "!!merge" {
-			merged, err := d.mapping(v, what)
+		if k := n.Content[i]; k.Tag == "!!merge" {
+			merged, err := d.merges(deref(n.Content[i+1]), what)
 			if err != nil {
 				return nil, err
 			}
 			list = append(merged, list...)
-			continue
+		} else {
+			list = append(list, pair{k, deref(n.Content[i+1])})
 		}
-		if seen[k.Value] {
-			return nil, d.errorf(k, "%s: the key %s is there twice", what, k.Value)
+	}
+	return lastOfEach(list), nil
+}
+
+// repeated tells of keys that stand twice in a mapping.
+func (d document) repeated(n *yaml.Node) []string {
+	var found []string
+	lines := map[string]int{}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		if key := pyRepr(k); k.Kind == yaml.ScalarNode && k.Tag != "!!merge" && lines[key] > 0 {
+			found = append(found, d.errorf(k, "the key %s is there twice, in line %d already: the last one holds", k.Value, lines[key]).Error())
+		} else if k.Kind == yaml.ScalarNode {
+			lines[key] = k.Line
 		}
-		seen[k.Value] = true
-		list = append(list, pair{k, v})
+	}
+	for _, c := range n.Content {
+		found = append(found, d.repeated(c)...)
+	}
+	return found
+}
+
+// merges returns what a mapping takes over from another, or from several of
+// which the first wins.
+func (d document) merges(n *yaml.Node, what string) ([]pair, error) {
+	if n.Kind != yaml.SequenceNode {
+		return d.mapping(n, what)
+	}
+	var list []pair
+	for _, item := range slices.Backward(n.Content) {
+		pairs, err := d.mapping(item, what)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, pairs...)
 	}
 	return list, nil
+}
+
+// lastOfEach has every key once, where it stood first and with its last value,
+// as Python reads a mapping.
+func lastOfEach(list []pair) []pair {
+	at := map[string]int{}
+	kept := list[:0]
+	for _, p := range list {
+		key := pyRepr(p.key)
+		if i, again := at[key]; again {
+			kept[i] = p
+			continue
+		}
+		at[key] = len(kept)
+		kept = append(kept, p)
+	}
+	return kept
 }
 
 // deref follows an alias.
@@ -120,7 +170,7 @@ func describe(n *yaml.Node) string {
 		return "nothing"
 	case bool:
 		return "a boolean"
-	case int64, float64:
+	case int64, *big.Int, float64:
 		return "a number"
 	case pyDate:
 		return "a date"
@@ -134,11 +184,17 @@ func (d document) text(n *yaml.Node, what string) (string, error) {
 		switch v := scalar(n).(type) {
 		case string:
 			return v, nil
-		case nil:
-			return "", nil
 		}
 	}
 	return "", d.wrongType(n, what, "a string")
+}
+
+// textOrNull returns a string; null is an empty one.
+func (d document) textOrNull(n *yaml.Node, what string) (string, error) {
+	if isNull(n) {
+		return "", nil
+	}
+	return d.text(n, what)
 }
 
 // truth returns a boolean, or what pydantic takes for one.
@@ -148,6 +204,10 @@ func (d document) truth(n *yaml.Node, what string) (bool, error) {
 		case bool:
 			return v, nil
 		case int64:
+			if v == 0 || v == 1 {
+				return v == 1, nil
+			}
+		case float64:
 			if v == 0 || v == 1 {
 				return v == 1, nil
 			}
@@ -165,9 +225,6 @@ func (d document) truth(n *yaml.Node, what string) (bool, error) {
 
 // texts returns a list of strings.
 func (d document) texts(n *yaml.Node, what string) ([]string, error) {
-	if n.Tag == "!!null" {
-		return nil, nil
-	}
 	if n.Kind != yaml.SequenceNode {
 		return nil, d.wrongType(n, what, "a list")
 	}

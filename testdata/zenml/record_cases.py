@@ -8,6 +8,7 @@ components can be made; nobody calls them. The container engine and build() of i
 """
 import contextlib
 import hashlib
+import importlib
 import importlib.abc
 import importlib.machinery
 import json
@@ -22,7 +23,6 @@ import tempfile
 import traceback
 import types
 
-HERE = os.path.abspath(__file__)
 
 
 class Anything(type):
@@ -303,13 +303,16 @@ def run(directory, expected):
     os.environ["PATH"] += ":" + path
     os.environ["KUBECONFIG"] = os.path.join(work, "kubeconfig")
     kubeconfig(os.path.join(directory, "stack.yaml"), os.environ["KUBECONFIG"])
+    with contextlib.suppress(ImportError):  # read when it is imported
+        import kubernetes.config.kube_config
+
+        kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ["KUBECONFIG"]
     for key, value in case["env"].items():
         os.environ[key] = value.replace("{ROOT}", root)
     os.environ["PATH"] = tools + ":" + os.environ["PATH"]
     os.environ["RUN_YAML"] = os.path.abspath(os.path.join(directory, "run.yaml"))
     os.chdir(root)
 
-    sys.meta_path.append(StandIns())
     recorder = Recorder(case, expected)
     stack = register(os.path.join(directory, "stack.yaml"))
     from zenml.utils import yaml_utils
@@ -388,12 +391,34 @@ def template():
     return directory
 
 
+def in_child(directory, expected, env, log):
+    """Runs a case in a child of this process, which has ZenML imported already; says whether that failed."""
+    if pid := os.fork():
+        return os.waitpid(pid, 0)[1] != 0
+    status = 1
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT)
+        os.dup2(out, 1), os.dup2(out, 2)
+        os.environ.update(env)
+        custom = env.get("ZENML_CUSTOM_SOURCE_ROOT")
+        if custom:  # ZenML reads it when it is imported
+            from zenml.utils import source_utils
+
+            source_utils.set_custom_source_root(custom)
+        run(directory, expected)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(status)
+
+
 def one(directory, check):
     work = tempfile.mkdtemp()
     expected = os.path.join(work, "expected")
     os.mkdir(expected)
     try:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ZENML_")}
         with open(os.path.join(directory, "case.json")) as f:
             given = json.load(f)
         shutil.copytree(template(), os.path.join(work, "config"))
@@ -401,15 +426,17 @@ def one(directory, check):
             text = f.read().replace(os.environ["RECORD_TEMPLATE"], os.path.join(work, "config"))
         with open(os.path.join(work, "config", "config.yaml"), "w") as f:
             f.write(text)
-        env.update({k: v.replace("{ROOT}", os.path.join(work, "p")) for k, v in given["env"].items()})
-        env.update(RECORD_WORK=work, ZENML_CONFIG_PATH=os.path.join(work, "config"), ZENML_ANALYTICS_OPT_IN="false", TZ="UTC", LC_ALL="C.UTF-8")
+        env = {k: v.replace("{ROOT}", os.path.join(work, "p")) for k, v in given["env"].items()}
+        env.update(RECORD_WORK=work, ZENML_CONFIG_PATH=os.path.join(work, "config"))
         if check:
             env["RECORD_CHECK"] = "1"
-        done = subprocess.run([sys.executable, HERE, "--run", directory, expected], env=env, capture_output=True, text=True)
-        if done.returncode:
-            return "broken: " + done.stdout[-2000:] + done.stderr[-3000:]
+        failed = in_child(directory, expected, env, os.path.join(work, "log"))
+        with open(os.path.join(work, "log")) as f:
+            log = f.read()
         if os.environ.get("RECORD_DEBUG"):
-            print(done.stdout, done.stderr, os.listdir(expected))
+            print(log)
+        if failed:
+            return "broken: " + log[-3000:]
         with open(os.path.join(expected, "case.json")) as f:
             case = json.load(f)
         os.unlink(os.path.join(expected, "case.json"))
@@ -429,11 +456,13 @@ def one(directory, check):
 
 
 def main():
-    if sys.argv[1] == "--run":
-        run(sys.argv[2], sys.argv[3])
-        return
     check = sys.argv[1] == "--check"
     os.environ.setdefault("RECORD_TEMPLATE", os.path.join(tempfile.gettempdir(), "record-cases-%d" % os.getpid()))
+    os.environ.update(ZENML_ANALYTICS_OPT_IN="false", TZ="UTC", LC_ALL="C.UTF-8", PYTHONHASHSEED="0")
+    template()
+    sys.meta_path.append(StandIns())
+    for name in ("zenml.client", "zenml.pipelines.pipeline_definition", "zenml.integrations.kubernetes.orchestrators", "zenml.zen_stores.sql_zen_store"):
+        importlib.import_module(name)
     bad = 0
     for directory in sys.argv[1 + check:]:
         answer = one(os.path.abspath(directory), check)
