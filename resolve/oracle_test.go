@@ -66,6 +66,9 @@ func (b noBases) Digest(_ context.Context, ref string) string { return b.digests
 
 func (b noBases) IsLocal(ref string) bool { return slices.Contains(b.local, ref) }
 
+// Modules implements [resolve.Bases]: nothing is known of any base.
+func (noBases) Modules(context.Context, string, string) ([]zenml.Module, error) { return nil, nil }
+
 func readJSON(t *testing.T, file string, to any) {
 	t.Helper()
 	data, err := os.ReadFile(file)

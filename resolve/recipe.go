@@ -157,6 +157,9 @@ func (r *recipe) checksum(ctx context.Context) (string, error) {
 // base is the base that the user names; empty is ZenML's own.
 func (r *recipe) base() string { return cmp.Or(r.o.Base, r.docker.ParentImage) }
 
+// baseOrDefault is the base that the user names, or ZenML's own.
+func (r *recipe) baseOrDefault() string { return cmp.Or(r.base(), r.facts.Base(minor(r.Python))) }
+
 // includes says whether the sources are put in the image.
 func (r *recipe) includes() bool {
 	switch {
@@ -189,7 +192,7 @@ func (r *recipe) make(ctx context.Context) (err error) {
 	if tag != "" {
 		r.out.Names = []string{registry + repository + ":" + tag}
 	}
-	base := cmp.Or(r.base(), r.facts.Base(minor(r.Python)))
+	base := r.baseOrDefault()
 	r.out.ContainsCode = r.includes()
 	r.out.DownloadsCode = !r.out.ContainsCode && (r.fromRepository() || r.facts.UploadsCode && r.docker.DownloadStore && r.docker.ProjectCommand == "")
 	if r.docker.Skip {
@@ -198,7 +201,7 @@ func (r *recipe) make(ctx context.Context) (err error) {
 		return nil
 	}
 	needed := r.needed()
-	if !needed && r.docker.Dockerfile == "" && r.base() == "" {
+	if !needed && r.docker.Dockerfile == "" && base == r.facts.Base(minor(r.Python)) {
 		return r.docker.Errorf("install_stack_requirements", "name a parent_image, or let something be installed or copied",
 			"nothing would be added to ZenML's own image, and ZenML refuses to use it as it is")
 	}

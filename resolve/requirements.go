@@ -20,6 +20,11 @@ type requirementFile struct{ name, content string }
 // ZenML installs them, and the Debian packages that go with them (zenml.md
 // §8.2, §8.3).
 func (r *recipe) packages(ctx context.Context) (files []requirementFile, apt []string, err error) {
+	if len(r.docker.Integrations)+len(r.o.Integrations) > 0 || r.docker.StackPackages && len(r.stack.Components) > 0 {
+		if err := r.findCatalogue(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	source := r.requirementSource()
 	local, replicated, err := r.replicated(ctx)
 	if err != nil {
@@ -170,26 +175,6 @@ func (r *recipe) exported(ctx context.Context, s requirementSource) (string, err
 		"the dependencies cannot be exported: %s", strings.Join(failed, "; "))
 }
 
-// pyFormat puts a directory into a command as Python's str.format does.
-func pyFormat(s, directory string) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case strings.HasPrefix(s[i:], "{{"), strings.HasPrefix(s[i:], "}}"):
-			b.WriteByte(s[i])
-			i++
-		case strings.HasPrefix(s[i:], "{directory}"):
-			b.WriteString(directory)
-			i += len("{directory}") - 1
-		case s[i] == '{' || s[i] == '}':
-			return "", errors.New("a brace that names nothing")
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String(), nil
-}
-
 // userRequirements are those of the settings and of the command line.
 func (r *recipe) userRequirements(s requirementSource) (string, error) {
 	text := strings.Join(s.lines, "\n")
@@ -201,7 +186,7 @@ func (r *recipe) userRequirements(s requirementSource) (string, error) {
 				"requirements file %s does not exist", s.file)
 		}
 		if err != nil {
-			return "", fmt.Errorf("requirements file: %w", err)
+			return "", r.docker.Errorf("requirements", "", "requirements file %s cannot be read: %v", s.file, err)
 		}
 		text = pyText(data)
 	}
@@ -216,7 +201,6 @@ func (r *recipe) userRequirements(s requirementSource) (string, error) {
 
 // integrations are what the named integrations need.
 func (r *recipe) integrations() (python, apt []string, err error) {
-	r.warnOfCatalogue(len(r.docker.Integrations)+len(r.o.Integrations) > 0)
 	for _, name := range r.docker.Integrations {
 		i, err := r.table.Integration(name)
 		var e *zenml.Error
@@ -237,13 +221,6 @@ func (r *recipe) integrations() (python, apt []string, err error) {
 		python, apt = append(python, i.Requirements...), append(apt, i.Apt...)
 	}
 	return union(python), apt, nil
-}
-
-// warnOfCatalogue says if the data is of another version.
-func (r *recipe) warnOfCatalogue(used bool) {
-	if (used || r.docker.StackPackages && len(r.stack.Components) > 0) && r.table.Version != r.ZenML {
-		r.warnf("what integrations need in ZenML %s is not known: taking that of %s", r.ZenML, r.table.Version)
-	}
 }
 
 // stackRequirements are what the stack's components need, and the code

@@ -55,6 +55,9 @@ type Options struct {
 	Compat bool
 	// ParentDigests asks for digests of bases, which ZenML's checksums name.
 	ParentDigests bool
+	// Wheel is a wheel of ZenML's that says what integrations need; empty looks
+	// elsewhere.
+	Wheel string
 	// ZenML and Python are versions; empty finds them.
 	ZenML, Python string
 	// Base takes the place of parent_image and of ZenML's own image.
@@ -178,6 +181,9 @@ type Bases interface {
 	// IsLocal says whether a container engine of the user's has the image, and
 	// has it from no registry.
 	IsLocal(ref string) bool
+	// Modules are those files of ZenML's package in a base of which
+	// [IsModule] says so; none if it has no ZenML.
+	Modules(ctx context.Context, ref, platform string) ([]Module, error)
 }
 
 // Host runs commands of the user's machine, and returns what they print.
@@ -198,6 +204,8 @@ type resolution struct {
 	facts  zenml.Facts
 	table  zenml.Catalogue
 	venv   venv
+
+	tableFound bool
 
 	compiled *zenml.Compiled // nil if no Python was asked
 

@@ -34,6 +34,8 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f.BoolVar(&p.o.Dynamic, "dynamic", false, "the pipeline is dynamic: its steps are known only when it runs")
 	f.StringVar(&p.o.Main, "main", "", "`FILE` of the pipeline: its directory is the source root where there is no repository")
 	f.StringVar(&p.compat, "compat", "", "follow `WHAT` to the letter: zenml, the version's own behaviour")
+	f.StringVar(&p.o.CodeRepository, "code-repository", "", "the sources are a clean and pushed checkout of a code repository of this `KIND` (github, gitlab) that ZenML knows")
+	f.StringVar(&p.o.Wheel, "zenml-wheel", "", "a wheel `FILE` of ZenML that says what integrations need, else it is what is known or the base says")
 	f.StringVar(&p.o.ZenML, "zenml-version", "", "`VERSION` of ZenML, else the project's")
 	f.StringVar(&p.o.Python, "python", "", "`VERSION` of Python, else the project's")
 	f.StringVar(&p.o.Base, "base", "", "base `IMAGE`: a name, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE")

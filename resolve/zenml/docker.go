@@ -3,7 +3,9 @@ package zenml
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -382,15 +384,33 @@ func (r *dockerReader) option(o NamedValue, key string) (Value, error) {
 			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(b), Line: n.Line}}, nil
 		}
 	case "shm_size":
-		if _, ok := scalar(n).(int64); !ok {
-			err = r.wrongType(n, name, "a number of bytes")
+		if i, ok := wholeNumber(n); ok {
+			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(i), Line: n.Line}}, nil
 		}
+		err = r.wrongType(n, name, "a number of bytes")
 	case "labels", "build_args":
 		_, err = r.named(n, key)
 	case "cache_from":
 		_, err = r.texts(n, name)
 	}
 	return o.Value, err
+}
+
+// wholeNumber is what pydantic takes for one: also text and a float.
+func wholeNumber(n *yaml.Node) (int64, bool) {
+	switch v := scalar(n).(type) {
+	case int64:
+		return v, true
+	case bool:
+		return map[bool]int64{true: 1}[v], true
+	case float64:
+		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<63
+	case string:
+		digits, zeros, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(v), "_", ""), ".")
+		i, err := strconv.ParseInt(digits, 10, 64)
+		return i, err == nil && n.Kind == yaml.ScalarNode && strings.Trim(zeros, "0") == ""
+	}
+	return 0, false
 }
 
 // sourceFiles reads the key that the allow_* keys took the place of; what it
@@ -502,9 +522,6 @@ func (d Docker) check() error {
 	}
 	if d.Skip && d.ParentImage == "" {
 		return d.Errorf("skip_build", "parent_image is the image that is used then", "needs a parent_image")
-	}
-	if strings.ContainsAny(d.Repository, " \t\n") {
-		return d.Errorf("target_repository", "", "%q is not a name", d.Repository)
 	}
 	return nil
 }

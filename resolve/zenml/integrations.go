@@ -40,8 +40,8 @@ func CatalogueOf(version string) (Catalogue, error) {
 		return Catalogue{}, fmt.Errorf("read the catalogue of integrations: %w", err)
 	}
 	c := Catalogue{}
-	if err := json.Unmarshal(flavorsJSON, &c.flavors); err != nil {
-		return Catalogue{}, fmt.Errorf("read the catalogue of flavors: %w", err)
+	if c.flavors, err = knownFlavors(); err != nil {
+		return Catalogue{}, err
 	}
 	var best [3]int
 	for name := range all {
@@ -79,4 +79,13 @@ func (c Catalogue) Integration(name string) (Integration, error) {
 func (c Catalogue) OfFlavor(kind, flavor string) (Integration, bool) {
 	i, ok := c.integrations[c.flavors[kind+"/"+flavor]]
 	return i, ok
+}
+
+// knownFlavors are the integrations of flavors, by "type/flavor".
+func knownFlavors() (map[string]string, error) {
+	var flavors map[string]string
+	if err := json.Unmarshal(flavorsJSON, &flavors); err != nil {
+		return nil, fmt.Errorf("read the catalogue of flavors: %w", err)
+	}
+	return flavors, nil
 }

@@ -98,6 +98,10 @@ func cliWords(flag string, v Value, known bool) []string {
 		if x == 0 { // Python: 0 is not False
 			return []string{flag, "0"}
 		}
+	case float64:
+		if x == 1 && !known {
+			return []string{flag}
+		}
 	}
 	return []string{flag, pyStr(n)}
 }

@@ -230,3 +230,6 @@ func pyQuote(s string) string {
 	b.WriteRune(quote)
 	return b.String()
 }
+
+// Quote quotes a string as Python's repr() does.
+func Quote(s string) string { return pyQuote(s) }

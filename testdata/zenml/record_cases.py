@@ -43,6 +43,12 @@ class Anything(type):
 
     __radd__ = __add__
 
+    def __getitem__(cls, key):
+        return cls
+
+    def __ge__(cls, other):
+        return True
+
     def __iter__(cls):
         return iter(())
 
