@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -384,8 +385,8 @@ func (r *dockerReader) option(o NamedValue, key string) (Value, error) {
 			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(b), Line: n.Line}}, nil
 		}
 	case "shm_size":
-		if i, ok := wholeNumber(n); ok {
-			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(i), Line: n.Line}}, nil
+		if digits, ok := wholeNumber(n); ok {
+			return Value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: digits, Line: n.Line}}, nil
 		}
 		err = r.wrongType(n, name, "a number of bytes")
 	case "labels", "build_args":
@@ -396,21 +397,21 @@ func (r *dockerReader) option(o NamedValue, key string) (Value, error) {
 	return o.Value, err
 }
 
-// wholeNumber is what pydantic takes for one: also text and a float.
-func wholeNumber(n *yaml.Node) (int64, bool) {
+// wholeNumber is what pydantic takes for one, also text and a float, as digits.
+func wholeNumber(n *yaml.Node) (digits string, ok bool) {
 	switch v := scalar(n).(type) {
-	case int64:
-		return v, true
+	case int64, *big.Int:
+		return fmt.Sprint(v), true
 	case bool:
-		return map[bool]int64{true: 1}[v], true
+		return map[bool]string{false: "0", true: "1"}[v], true
 	case float64:
-		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<63
+		return strconv.FormatFloat(v, 'f', -1, 64), v == math.Trunc(v) && math.Abs(v) < 1<<63
 	case string:
 		digits, zeros, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(v), "_", ""), ".")
-		i, err := strconv.ParseInt(digits, 10, 64)
-		return i, err == nil && n.Kind == yaml.ScalarNode && strings.Trim(zeros, "0") == ""
+		i, ok := new(big.Int).SetString(digits, 10)
+		return fmt.Sprint(i), ok && n.Kind == yaml.ScalarNode && strings.Trim(zeros, "0") == ""
 	}
-	return 0, false
+	return "", false
 }
 
 // sourceFiles reads the key that the allow_* keys took the place of; what it

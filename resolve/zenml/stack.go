@@ -110,9 +110,9 @@ func readComponent(doc document, kind string, n *yaml.Node) (Component, error) {
 	for _, p := range pairs {
 		switch p.key.Value {
 		case "name":
-			c.Name, err = doc.textOrNull(p.value, "name")
+			c.Name, err = doc.textOrNull(p.value, "components."+kind+".name")
 		case "flavor":
-			c.Flavor, err = doc.textOrNull(p.value, "flavor")
+			c.Flavor, err = doc.textOrNull(p.value, "components."+kind+".flavor")
 		case "type":
 		case "configuration":
 			c.config, err = doc.mapping(p.value, "components."+kind+".configuration")
@@ -128,7 +128,32 @@ func readComponent(doc document, kind string, n *yaml.Node) (Component, error) {
 	if c.Flavor == "" {
 		return c, doc.errorf(n, "components.%s: the component has no flavor", kind)
 	}
+	if kind == "container_registry" {
+		return c, c.checkRegistry(n, nested >= 0)
+	}
 	return c, nil
+}
+
+// checkRegistry refuses a registry that images cannot be named after.
+func (c Component) checkRegistry(n *yaml.Node, nested bool) error {
+	path := "components.container_registry."
+	if nested {
+		path += "configuration."
+	}
+	for _, p := range c.config {
+		if p.key.Value != "uri" && p.key.Value != "default_repository" {
+			continue
+		}
+		if _, err := c.doc.textOrNull(p.value, path+p.key.Value); err != nil {
+			return err
+		}
+	}
+	if c.Field("uri") == "" {
+		e := c.doc.errorf(n, "components.container_registry: the registry has no uri")
+		e.Advice = "write uri: HOST[/PATH] below configuration"
+		return e
+	}
+	return nil
 }
 
 // Field returns a string of the component's configuration.

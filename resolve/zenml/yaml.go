@@ -46,7 +46,42 @@ func parse(file string, data []byte) (document, error) {
 	if len(n.Content) == 0 || n.Content[0].Tag == "!!null" {
 		return document{file: file}, nil
 	}
-	return document{file: file, root: n.Content[0]}, nil
+	d := document{file: file, root: n.Content[0]}
+	return d, d.checkSize(d.root)
+}
+
+// nodeLimit is how many values a file may have with all its aliases written
+// out.
+const nodeLimit = 1 << 20
+
+// checkSize refuses files whose aliases lead to themselves, or write out to
+// more than can be read.
+func (d document) checkSize(root *yaml.Node) error {
+	sizes := map[*yaml.Node]int{} // 0 while a node is being counted
+	var count func(n *yaml.Node) (int, error)
+	count = func(n *yaml.Node) (int, error) {
+		n = deref(n)
+		if size, known := sizes[n]; known && size == 0 {
+			return 0, d.errorf(n, "the anchor %s contains itself", n.Anchor)
+		} else if known {
+			return size, nil
+		}
+		sizes[n] = 0
+		size := 1
+		for _, c := range n.Content {
+			more, err := count(c)
+			if err != nil {
+				return 0, err
+			}
+			if size += more; size > nodeLimit {
+				return 0, d.errorf(n, "more than %d values, with aliases written out", nodeLimit)
+			}
+		}
+		sizes[n] = size
+		return size, nil
+	}
+	_, err := count(root)
+	return err
 }
 
 func (d document) errorf(n *yaml.Node, format string, args ...any) *Error {
