@@ -82,7 +82,7 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 	if err != nil {
 		return "", fmt.Errorf("dockerfile: %w", err)
 	}
-	if r.base() != "" {
+	if r.baseOrDefault() != r.facts.Base(minor(r.Python)) {
 		r.Warnings = append(r.Warnings, d.Warnf("parent_image", "ignored: the Dockerfile %s makes the base", d.Dockerfile))
 	}
 	config := r.ownConfig()
@@ -116,6 +116,9 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 		}
 		if d.ParentBuild.Dockerignore != "" {
 			o.Ignore = from(r.o.Dir, d.ParentBuild.Dockerignore)
+		}
+		if err := isDir(o.Root); err != nil {
+			return "", d.Errorf("build_context_root", "paths in settings are relative to the directory that kanso is started in", "the build context cannot be read: %v", err)
 		}
 		if b.Context, err = Files(ctx, o); err != nil {
 			return "", err

@@ -3,6 +3,8 @@ package resolve
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -136,6 +138,9 @@ func (r *recipe) checksum(ctx context.Context) (string, error) {
 	}
 	if r.docker.Dockerfile != "" {
 		data, err := os.ReadFile(from(r.o.Dir, r.docker.Dockerfile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", r.docker.Errorf("dockerfile", "", "the Dockerfile %s cannot be read: %v", r.docker.Dockerfile, err)
+		}
 		if err != nil {
 			return "", r.docker.Errorf("dockerfile", "paths in settings are relative to the directory that kanso is started in",
 				"Dockerfile %s does not exist", r.docker.Dockerfile)

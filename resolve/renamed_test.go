@@ -1,7 +1,6 @@
 package resolve_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -19,7 +18,10 @@ import (
 type renamer struct {
 	env   map[string]string
 	texts []string   // old, new, old, new, …
+	files []string   // of the project, with their directories
 	lists [][]string // lists of requirements, as they were
+
+	places []*yaml.Node // where their names begin
 }
 
 // otherRequirement is a requirement with another name.
@@ -38,23 +40,45 @@ func otherRequirements(list []string) []string {
 	return out
 }
 
-// requirements changes lists of requirements in a run configuration.
+// requirements finds lists of requirements in a run configuration, and where
+// their names begin.
 func (r *renamer) requirements(n *yaml.Node) {
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Value != "requirements" || value.Kind != yaml.SequenceNode {
 			continue
 		}
+		if slices.ContainsFunc(value.Content, func(item *yaml.Node) bool { return slices.Contains(r.files, item.Value) }) {
+			continue // ZenML packs the file
+		}
 		var list []string
 		for _, item := range value.Content {
-			list = append(list, os.Expand(item.Value, func(name string) string { return r.env[name] }))
-			item.Value = otherRequirement(item.Value)
+			value := func(name string) string { return r.env[name] }
+			list = append(list, os.Expand(os.Expand(item.Value, value), value)) // as ZenML does, twice
+			if otherRequirement(item.Value) != item.Value && item.Tag == "!!str" {
+				r.places = append(r.places, item)
+			}
 		}
 		r.lists = append(r.lists, list)
 	}
 	for _, c := range n.Content {
 		r.requirements(c)
 	}
+}
+
+// inText changes the names where they stand.
+func (r *renamer) inText(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	slices.SortFunc(r.places, func(a, b *yaml.Node) int { return b.Column - a.Column })
+	for _, item := range r.places {
+		line := []rune(lines[item.Line-1])
+		at := item.Column - 1
+		if item.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+			at++
+		}
+		lines[item.Line-1] = string(line[:at]) + "other-" + string(line[at:])
+	}
+	return strings.Join(lines, "")
 }
 
 // recorded changes requirements where they stand in a record, after others.
@@ -78,6 +102,7 @@ func renamed(t *testing.T, dir string, c oracle) (to string, other oracle, chang
 		t.Fatal(err)
 	}
 	for i, f := range c.Files {
+		r.files = append(r.files, f.Path, path.Dir(f.Path))
 		if base := path.Base(f.Path); f.Type == "file" && slices.Contains(strings.Fields(string(data)), f.Path) && !packed(t, dir, base) {
 			c.Files[i].Path = path.Join(path.Dir(f.Path), "other-"+base)
 			r.texts = append(r.texts, f.Path, c.Files[i].Path)
@@ -91,13 +116,10 @@ func renamed(t *testing.T, dir string, c oracle) (to string, other oracle, chang
 	}
 	all := strings.NewReplacer(r.texts...)
 	var doc yaml.Node
-	if err := yaml.Unmarshal([]byte(paths.Replace(string(data))), &doc); err != nil {
-		t.Fatal(err)
-	}
-	r.requirements(&doc)
-	var run bytes.Buffer
-	if err := yaml.NewEncoder(&run).Encode(&doc); err != nil {
-		t.Fatal(err)
+	run := paths.Replace(string(data))
+	if err := yaml.Unmarshal([]byte(run), &doc); err == nil { // one that is wrong stays so
+		r.requirements(&doc)
+		run = r.inText(run)
 	}
 	to = t.TempDir()
 	err = filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
@@ -112,7 +134,7 @@ func renamed(t *testing.T, dir string, c oracle) (to string, other oracle, chang
 		text := string(data)
 		switch {
 		case rel == "run.yaml":
-			text = run.String()
+			text = run
 		case e.Name() == ".zenml_user_requirements":
 			text = r.recorded(text)
 		case e.Name() == "record.json":
@@ -128,7 +150,7 @@ func renamed(t *testing.T, dir string, c oracle) (to string, other oracle, chang
 	if err != nil {
 		t.Fatal(err)
 	}
-	return to, c, changed || len(r.lists) > 0
+	return to, c, changed || len(r.places) > 0
 }
 
 // record changes requirements in record.json.

@@ -178,6 +178,9 @@ func (r *recipe) exported(ctx context.Context, s requirementSource) (string, err
 // userRequirements are those of the settings and of the command line.
 func (r *recipe) userRequirements(s requirementSource) (string, error) {
 	text := strings.Join(s.lines, "\n")
+	if s.file == "" && len(s.lines) == 0 && r.docker.EmptyFile() {
+		return "", r.docker.Errorf("requirements", "leave the key out", "requirements file %q cannot be read: it is no file", s.file)
+	}
 	if s.file != "" {
 		data, err := os.ReadFile(from(r.o.Dir, s.file))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -29,7 +29,7 @@ func (r *recipe) packed(name, text string) (string, error) {
 	}
 	advice := "without --compat zenml the text is taken as it is"
 	if info.IsDir() {
-		return "", &zenml.Error{Msg: fmt.Sprintf("%s: settings.docker: ZenML packs the file that is called like its whole text, and %s is a directory", name, text), Advice: advice}
+		return "", &zenml.Error{Msg: fmt.Sprintf("%s: settings.docker: the file %s, which ZenML packs since it is called like the whole text, cannot be read: it is a directory", name, text), Advice: advice}
 	}
 	r.warnf("%s: ZenML packs the file %s, which is called like its whole text", name, text)
 	data, err := os.ReadFile(file)

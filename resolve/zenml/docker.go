@@ -116,6 +116,13 @@ func (d Docker) Warnf(key, format string, args ...any) string {
 // Path is what a key is called in a run configuration.
 func (d Docker) Path(key string) string { return d.settings.path + "." + key }
 
+// EmptyFile says whether the path of the file of requirements is given, and is
+// empty.
+func (d Docker) EmptyFile() bool {
+	s, ok := d.values["requirements"].(string)
+	return ok && s == ""
+}
+
 // Has says whether a key was given.
 func (d Docker) Has(key string) bool {
 	_, ok := d.lines[key]
@@ -211,7 +218,7 @@ func vars(to func(*Docker) *[]Var) settingsKey {
 	return func(r *dockerReader, n *yaml.Node, key string) error {
 		list, err := r.named(n, key)
 		for _, v := range list {
-			x := Var{strings.ToUpper(v.Name), v.Value.String()}
+			x := Var{pyUpper(v.Name), v.Value.String()}
 			*to(r.d) = append(*to(r.d), x)
 		}
 		r.d.values[key], r.d.exact[key] = plainMap(list), comparableMap(list)

@@ -77,6 +77,8 @@ func comparable(n *yaml.Node) any {
 		return v
 	case pyDate:
 		return "\x00" + v.repr() // no text
+	case pyBytes:
+		return "\x00" + v.repr()
 	default:
 		return v
 	}

@@ -1,6 +1,7 @@
 package zenml
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math"
 	"math/big"
@@ -23,7 +24,7 @@ var (
 )
 
 // scalar is the value of a scalar as Python has it: nil, bool, int64, *big.Int,
-// float64, pyDate or string.
+// float64, pyDate, pyBytes or string.
 func scalar(n *yaml.Node) any {
 	if n.Kind != yaml.ScalarNode {
 		return n.Value
@@ -75,12 +76,48 @@ func tagged(n *yaml.Node) any {
 		return integer(s)
 	case "!!float":
 		return float(s)
+	case "!!binary":
+		if data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), "")); err == nil {
+			return pyBytes(data)
+		}
 	case "!!timestamp":
 		if d, ok := readDate(s); ok {
 			return d
 		}
 	}
 	return s
+}
+
+// pyBytes are Python's bytes.
+type pyBytes string
+
+// repr is what Python's repr() makes of them.
+func (b pyBytes) repr() string {
+	quote := byte('\'')
+	if strings.Contains(string(b), "'") && !strings.Contains(string(b), `"`) {
+		quote = '"'
+	}
+	var s strings.Builder
+	s.WriteByte('b')
+	s.WriteByte(quote)
+	for _, c := range []byte(b) {
+		switch {
+		case c == '\\' || c == quote:
+			s.WriteString(`\` + string(rune(c)))
+		case c == '\n':
+			s.WriteString(`\n`)
+		case c == '\r':
+			s.WriteString(`\r`)
+		case c == '\t':
+			s.WriteString(`\t`)
+		case c >= ' ' && c < 0x7f:
+			s.WriteByte(c)
+		default:
+			fmt.Fprintf(&s, `\x%02x`, c)
+		}
+	}
+	s.WriteByte(quote)
+	return s.String()
 }
 
 // integer is a number of any size; what is none stays a string.
@@ -172,6 +209,8 @@ func pyRepr(n *yaml.Node) string {
 		return v.String()
 	case pyDate:
 		return v.repr()
+	case pyBytes:
+		return v.repr()
 	case string:
 		return pyQuote(v)
 	}
@@ -233,3 +272,9 @@ func pyQuote(s string) string {
 
 // Quote quotes a string as Python's repr() does.
 func Quote(s string) string { return pyQuote(s) }
+
+// pyUpper is what Python's str.upper() makes of a string: some letters become
+// two.
+func pyUpper(s string) string {
+	return strings.ToUpper(strings.NewReplacer("ß", "SS", "ŉ", "ʼN", "ﬀ", "FF", "ﬁ", "FI", "ﬂ", "FL", "ﬃ", "FFI", "ﬄ", "FFL", "ﬅ", "ST", "ﬆ", "ST").Replace(s))
+}

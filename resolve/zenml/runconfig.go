@@ -276,31 +276,58 @@ func (d document) docker(n *yaml.Node, path string) (settings, error) {
 // placeholder is what ZenML replaces by the client's environment.
 var placeholder = regexp.MustCompile(`\$\{([a-zA-Z0-9_]+)\}`)
 
-// substitute replaces ${NAME} in all strings, keys too.
+// substitute replaces ${NAME} in all strings, keys too, and once more what came
+// in by that. A key that changes the second time stays beside the new one, as
+// ZenML has it.
 func (d document) substitute(n *yaml.Node, env map[string]string) error {
-	if n.Kind == yaml.ScalarNode {
-		var missing string
-		replaced := placeholder.ReplaceAllStringFunc(n.Value, func(m string) string {
-			name := placeholder.FindStringSubmatch(m)[1]
-			value, ok := env[name]
-			if !ok {
-				missing = name
-			}
-			return value
-		})
-		if missing != "" {
-			e := d.errorf(n, "the environment has no variable %s", missing)
-			e.Advice = "set it: ZenML replaces ${" + missing + "} by its value"
-			return e
-		}
-		if replaced != n.Value {
-			n.Value, n.Style, n.Tag = replaced, yaml.DoubleQuotedStyle, "!!str" // it stays a string whatever it looks like
-		}
+	if err := d.substituteIn(n, env, false); err != nil {
+		return err
 	}
-	for _, c := range n.Content {
-		if err := d.substitute(c, env); err != nil {
+	return d.substituteIn(n, env, true)
+}
+
+func (d document) substituteIn(n *yaml.Node, env map[string]string, again bool) error {
+	if n.Kind == yaml.ScalarNode {
+		return d.substituteScalar(n, env)
+	}
+	if n.Kind != yaml.MappingNode {
+		for _, c := range n.Content {
+			if err := d.substituteIn(c, env, again); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range len(n.Content) {
+		key := *n.Content[i]
+		if err := d.substituteIn(n.Content[i], env, again); err != nil {
 			return err
 		}
+		if i%2 == 0 && again && key.Value != n.Content[i].Value {
+			n.Content = append(n.Content, n.Content[i], n.Content[i+1])
+			n.Content[i] = &key
+		}
+	}
+	return nil
+}
+
+func (d document) substituteScalar(n *yaml.Node, env map[string]string) error {
+	var missing string
+	replaced := placeholder.ReplaceAllStringFunc(n.Value, func(m string) string {
+		name := placeholder.FindStringSubmatch(m)[1]
+		value, ok := env[name]
+		if !ok {
+			missing = name
+		}
+		return value
+	})
+	if missing != "" {
+		e := d.errorf(n, "the environment has no variable %s", missing)
+		e.Advice = "set it: ZenML replaces ${" + missing + "} by its value"
+		return e
+	}
+	if replaced != n.Value {
+		n.Value, n.Style, n.Tag = replaced, yaml.DoubleQuotedStyle, "!!str" // it stays a string whatever it looks like
 	}
 	return nil
 }

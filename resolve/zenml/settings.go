@@ -1,6 +1,7 @@
 package zenml
 
 import (
+	"fmt"
 	"slices"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -150,7 +151,12 @@ func merged(base, over *yaml.Node) *yaml.Node {
 	c := copyOf(base)
 	for i := 0; i+1 < len(over.Content); i += 2 {
 		key, value := over.Content[i], deref(over.Content[i+1])
-		at := slices.IndexFunc(keysOf(c), func(k string) bool { return k == key.Value })
+		at := -1
+		for j := 0; j+1 < len(c.Content); j += 2 {
+			if pyKey(c.Content[j]) == pyKey(key) {
+				at = j / 2
+			}
+		}
 		if at < 0 {
 			c.Content = append(c.Content, key, value)
 			continue
@@ -158,7 +164,7 @@ func merged(base, over *yaml.Node) *yaml.Node {
 		if value.Kind == yaml.MappingNode {
 			value = merged(deref(c.Content[2*at+1]), value)
 		}
-		c.Content[2*at], c.Content[2*at+1] = key, value
+		c.Content[2*at+1] = value
 	}
 	return c
 }
@@ -172,10 +178,21 @@ func keysOf(m *yaml.Node) []string {
 	return keys
 }
 
-// flattened is a mapping with what it merges in (YAML's <<) spelt out, so that
-// keys can be looked up; what is no mapping stays as it is.
+// flattened is a value with what its mappings merge in (YAML's <<) spelt out,
+// so that keys can be looked up.
 func (d document) flattened(n *yaml.Node, what string) (*yaml.Node, error) {
-	if n = deref(n); n.Kind != yaml.MappingNode {
+	n = deref(n)
+	if n.Kind == yaml.SequenceNode {
+		c := copyOf(n)
+		for i := range c.Content {
+			var err error
+			if c.Content[i], err = d.flattened(c.Content[i], fmt.Sprintf("%s[%d]", what, i)); err != nil {
+				return nil, err
+			}
+		}
+		return c, nil
+	}
+	if n.Kind != yaml.MappingNode {
 		return n, nil
 	}
 	pairs, err := d.mapping(n, what)
@@ -188,10 +205,6 @@ func (d document) flattened(n *yaml.Node, what string) (*yaml.Node, error) {
 		value, err := d.flattened(p.value, what+"."+p.key.Value)
 		if err != nil {
 			return nil, err
-		}
-		if lookup(&c, p.key.Value) != nil { // the mapping's own value for what it merges in
-			set(&c, p.key.Value, value)
-			continue
 		}
 		c.Content = append(c.Content, p.key, value)
 	}

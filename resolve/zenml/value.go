@@ -49,14 +49,34 @@ func (v Value) plain() any {
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[pyStr(n.Content[i])] = Value{n.Content[i+1]}.plain()
+			m[jsonKey(n.Content[i])] = Value{n.Content[i+1]}.plain()
 		}
 		return m
 	}
-	if d, ok := scalar(n).(pyDate); ok {
-		return d.json()
+	switch v := scalar(n).(type) {
+	case pyDate:
+		return v.json()
+	case pyBytes:
+		return string(v)
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil // JSON has no such number
+		}
+		return v
+	default:
+		return v
 	}
-	return scalar(n)
+}
+
+// jsonKey is what pydantic makes of a key for JSON.
+func jsonKey(n *yaml.Node) string {
+	switch v := scalar(n).(type) {
+	case bool:
+		return strconv.FormatBool(v)
+	case pyDate:
+		return v.json()
+	}
+	return pyStr(n)
 }
 
 // A NamedValue is an entry of a mapping, in the order of the file.
@@ -89,14 +109,6 @@ func pyJSON(v any) string {
 	case *big.Int:
 		return v.String()
 	case float64:
-		switch {
-		case math.IsInf(v, 1):
-			return "Infinity"
-		case math.IsInf(v, -1):
-			return "-Infinity"
-		case math.IsNaN(v):
-			return "NaN"
-		}
 		return pyFloatRepr(v)
 	case string:
 		return pyJSONString(v)

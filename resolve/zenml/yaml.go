@@ -46,6 +46,9 @@ func parse(file string, data []byte) (document, error) {
 	if len(n.Content) == 0 || n.Content[0].Tag == "!!null" {
 		return document{file: file}, nil
 	}
+	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return document{}, &Error{File: file, Line: n.Content[0].Line, Msg: "there is a second document in it", Advice: "a line of three hyphens begins another document: leave it out"}
+	}
 	d := document{file: file, root: n.Content[0]}
 	return d, d.checkSize(d.root)
 }
@@ -110,19 +113,19 @@ func (d document) mapping(n *yaml.Node, what string) ([]pair, error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, d.wrongType(n, what, "a mapping")
 	}
-	var list []pair
+	var merged, own []pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; k.Tag == "!!merge" {
-			merged, err := d.merges(deref(n.Content[i+1]), what)
-			if err != nil {
-				return nil, err
-			}
-			list = append(merged, list...)
-		} else {
-			list = append(list, pair{k, deref(n.Content[i+1])})
+		if k := n.Content[i]; k.Tag != "!!merge" {
+			own = append(own, pair{k, deref(n.Content[i+1])})
+			continue
 		}
+		more, err := d.merges(deref(n.Content[i+1]), what)
+		if err != nil {
+			return nil, err
+		}
+		merged = append(merged, more...)
 	}
-	return lastOfEach(list), nil
+	return lastOfEach(append(firstOfEach(merged), own...)), nil
 }
 
 // repeated tells of keys that stand twice in a mapping.
@@ -131,7 +134,7 @@ func (d document) repeated(n *yaml.Node) []string {
 	lines := map[string]int{}
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		if key := pyRepr(k); k.Kind == yaml.ScalarNode && k.Tag != "!!merge" && lines[key] > 0 {
+		if key := pyKey(k); k.Kind == yaml.ScalarNode && k.Tag != "!!merge" && lines[key] > 0 {
 			found = append(found, d.errorf(k, "the key %s is there twice, in line %d already: the last one holds", k.Value, lines[key]).Error())
 		} else if k.Kind == yaml.ScalarNode {
 			lines[key] = k.Line
@@ -143,14 +146,17 @@ func (d document) repeated(n *yaml.Node) []string {
 	return found
 }
 
-// merges returns what a mapping takes over from another, or from several of
-// which the first wins.
+// merges returns what a mapping takes over from another, or from several.
 func (d document) merges(n *yaml.Node, what string) ([]pair, error) {
-	if n.Kind != yaml.SequenceNode {
-		return d.mapping(n, what)
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
 	}
 	var list []pair
-	for _, item := range slices.Backward(n.Content) {
+	for _, item := range items {
+		if item = deref(item); item.Kind != yaml.MappingNode {
+			return nil, d.wrongType(item, what+".<<", "a mapping, or a list of mappings")
+		}
 		pairs, err := d.mapping(item, what)
 		if err != nil {
 			return nil, err
@@ -160,15 +166,29 @@ func (d document) merges(n *yaml.Node, what string) ([]pair, error) {
 	return list, nil
 }
 
+// pyKey is the same text for keys that Python takes for equal.
+func pyKey(n *yaml.Node) string { return pyJSON(comparable(n)) }
+
+// firstOfEach has every key once, with its first value.
+func firstOfEach(list []pair) []pair {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(p pair) bool {
+		key := pyKey(p.key)
+		again := seen[key]
+		seen[key] = true
+		return again
+	})
+}
+
 // lastOfEach has every key once, where it stood first and with its last value,
 // as Python reads a mapping.
 func lastOfEach(list []pair) []pair {
 	at := map[string]int{}
 	kept := list[:0]
 	for _, p := range list {
-		key := pyRepr(p.key)
+		key := pyKey(p.key)
 		if i, again := at[key]; again {
-			kept[i] = p
+			kept[i].value = p.value
 			continue
 		}
 		at[key] = len(kept)

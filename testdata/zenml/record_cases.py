@@ -339,6 +339,9 @@ def run(directory, expected):
     from zenml.utils import source_utils
     from zenml.zen_stores.sql_zen_store import SqlZenStore
 
+    def plain(text):
+        return str(text).replace(root, "{ROOT}").replace(os.path.abspath(directory), "{CASE}")
+
     error, found, created, create = None, None, [], SqlZenStore.create_build
 
     def keep(store, build):
@@ -365,8 +368,8 @@ def run(directory, expected):
             traceback.print_exc()
         causes, at = [], e
         while at := at.__cause__ or (None if at.__suppress_context__ else at.__context__):
-            causes.append({"type": type(at).__name__, "message": str(at).replace(root, "{ROOT}")})
-        error = {"type": type(e).__name__, "message": str(e).replace(root, "{ROOT}"), "causes": causes}
+            causes.append({"type": type(at).__name__, "message": plain(at)})
+        error = {"type": type(e).__name__, "message": plain(e), "causes": causes}
     record = None
     if created and not error:
         b = created[-1]
@@ -381,8 +384,8 @@ def run(directory, expected):
     recorder.write("builds.json", recorder.builds)
     recorder.write("record.json", record)
     recorder.write("engine_calls.json", recorder.calls)
-    recorder.write("warnings.json", [m.replace(root, "{ROOT}") for m in recorder.messages if not any(u in m for u in UNRELATED)])
-    case.update(error=error, source_root=found and str(found).replace(root, "{ROOT}"), builds=len(recorder.builds))
+    recorder.write("warnings.json", [plain(m) for m in recorder.messages if not any(u in m for u in UNRELATED)])
+    case.update(error=error, source_root=found and plain(found), builds=len(recorder.builds))
     with open(os.path.join(expected, "case.json"), "w") as f:
         json.dump(case, f, indent=1)
 
