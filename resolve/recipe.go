@@ -258,6 +258,9 @@ func (r *recipe) add(ctx context.Context, stage plan.Stage, base string) ([]plan
 		contents = append(contents, f.content)
 	}
 	r.out.Requirements = strings.Join(contents, "\n")
+	for _, name := range r.image.Files {
+		r.warnf("%s is a file of the installed ZenML: the image for %s has to get it in another way", name, r.out.Key)
+	}
 	return r.planSteps(ctx, stage)
 }
 

@@ -51,7 +51,7 @@ type Options struct {
 	// clean and pushed checkout of ("github"); empty if there is none. ZenML
 	// then fetches them from it when a step starts.
 	CodeRepository string
-	// Compat follows ZenML to the letter, see docs/differences.md.
+	// Compat follows ZenML to the letter, see docs/compat.md.
 	Compat bool
 	// ParentDigests asks for digests of bases, which ZenML's checksums name.
 	ParentDigests bool

@@ -1,6 +1,7 @@
 package zenml
 
 import (
+	"fmt"
 	"math"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -8,9 +9,10 @@ import (
 
 // Equal says whether ZenML takes two settings for the same. Python decides: 1,
 // 1.0 and true are one value.
-func (d Docker) Equal(other Docker) bool {
-	return pyJSON(d.comparable()) == pyJSON(other.comparable()) && d.NoReuse == other.NoReuse
-}
+func (d Docker) Equal(other Docker) bool { return d.identity() == other.identity() }
+
+// identity is the same text for settings that ZenML takes for the same.
+func (d Docker) identity() string { return fmt.Sprint(d.NoReuse) + pyJSON(d.comparable()) }
 
 // comparable are all values in a form that is the same for what Python takes
 // for equal.

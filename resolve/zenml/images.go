@@ -86,12 +86,13 @@ func orchestrated(pipeline Docker, steps []Step, dynamic, always bool, f Facts) 
 	whole := Image{Key: orchestratorKey, Docker: pipeline}
 	var images []Image
 	shared := false
+	same := pipeline.identity()
 	if dynamic {
 		steps = nil
 	}
 	for _, step := range steps {
 		switch {
-		case !step.Docker.Equal(pipeline):
+		case step.Docker.identity() != same:
 			images = append(images, Image{Key: orchestratorKey, Step: step.Name, Docker: step.Docker})
 		case !shared:
 			shared = true

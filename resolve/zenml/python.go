@@ -36,6 +36,9 @@ func scalar(n *yaml.Node) any {
 		return n.Value
 	}
 	s := n.Value
+	if s != "" && !strings.ContainsRune("~nNtTfFyYoO.+-0123456789", rune(s[0])) {
+		return s // nothing else begins like this
+	}
 	switch {
 	case pyNull.MatchString(s):
 		return nil
