@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross compare modes memory bench clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare modes memory bench clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -43,6 +43,10 @@ cross:
 		echo "$$target"; GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./cmd/kanso || exit 1; \
 		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./... || exit 1; \
 	done
+
+# Dockerfiles are lowered as BuildKit's own front end converts them.
+lowered:
+	cd testdata/tools/llb && $(GO) test ./...
 
 compare: build
 	testdata/compare/compare.sh

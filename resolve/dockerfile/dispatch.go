@@ -63,7 +63,7 @@ func (d *stepper) emit(step plan.Step) {
 func (d *stepper) begin() error {
 	s := d.s
 	if b := s.base; b != nil {
-		s.config, s.env, s.platform = b.config, b.env, b.platform
+		s.config, s.env, s.platform = b.config, slices.Clone(b.env), b.platform
 		s.args, s.workdir, s.onBuild = b.args, b.workdir, b.onBuild
 	}
 	d.enter()

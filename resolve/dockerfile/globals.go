@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,7 @@ func (l *lowering) predefined(target string) vars {
 // metaArgs adds the arguments before the first FROM, with the values that
 // given has for them or else their defaults.
 func (l *lowering) metaArgs(known vars, metas []instructions.ArgCommand, given map[string]string) (vars, error) {
+	known = slices.Clone(known)
 	for _, c := range metas {
 		for _, a := range c.Args {
 			value, ok := given[a.Key]

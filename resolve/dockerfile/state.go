@@ -185,9 +185,6 @@ func (l *lowering) findTarget() (*state, error) {
 	if s := l.find(l.o.Target); s != nil {
 		return s, nil
 	}
-	if i, err := strconv.Atoi(l.o.Target); err == nil && i >= 0 && i < len(l.states) {
-		return l.states[i], nil
-	}
 	err := fmt.Errorf("target stage %q could not be found", l.o.Target)
 	return nil, suggest.WrapError(err, l.o.Target, sorted(l.names), true)
 }

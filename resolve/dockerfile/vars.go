@@ -35,7 +35,9 @@ func (v *vars) set(name, value string) {
 }
 
 func (v *vars) unset(name string) {
-	*v = slices.DeleteFunc(slices.Clone(*v), func(e plan.Var) bool { return e.Name == name })
+	if i := slices.IndexFunc(*v, func(e plan.Var) bool { return e.Name == name }); i >= 0 {
+		*v = slices.Delete(*v, i, i+1)
+	}
 }
 
 // replace gives a variable a value, as the configuration of an image has it: a

@@ -73,6 +73,7 @@ func ask(ctx context.Context, text []byte, o dockerfile.Options) (answer, error)
 	}
 	a.Config = configText(res.Image.Config, res.Image.Author)
 	slices.Sort(a.Warnings)
+	a.Warnings = slices.Compact(a.Warnings) // kanso says nothing twice
 	return a, nil
 }
 
@@ -389,6 +390,9 @@ func mountText(m *pb.Mount, in, cwd string) string {
 			in = ""
 		}
 		return cacheText(strings.TrimPrefix(m.CacheOpt.ID, "/"), m.Dest, m.CacheOpt.Sharing.String(), m.Readonly, mode, owner, selector, in)
+	}
+	if m.Input < 0 {
+		in = scratch
 	}
 	return bindText(m.Dest, m.Readonly, m.Selector, in)
 }
