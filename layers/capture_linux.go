@@ -21,8 +21,8 @@ import (
 // Deletions become whiteouts where a lower tree has the path, also of what was in
 // a directory that another one took the place of: there are no opaque whiteouts.
 // The root itself, sockets and mount points are left out. Where owners are
-// attributes, a file that took the place of another without being given an owner
-// keeps the other's.
+// attributes, a file that took the place of another and was given the owner that
+// the command saw keeps the other's.
 func Capture(ctx context.Context, w io.Writer, c Changes, o CaptureOptions) error {
 	k, err := newCapture(c, o)
 	if err != nil {
@@ -77,6 +77,7 @@ type capture struct {
 	before map[string]snapshotEntry
 	skip   map[string]bool // mount points
 	leads  map[string]bool // directories above mount points
+	setgid map[string]int  // directories that give new files their group
 	list   []*change
 }
 
@@ -86,7 +87,7 @@ type inode struct{ dev, ino uint64 }
 func newCapture(c Changes, o CaptureOptions) (*capture, error) {
 	k := &capture{
 		c: c, o: o, root: c.Upper, lower: newStack(c.Lowers, c.Tables), table: OwnerTable{},
-		skip: map[string]bool{}, leads: map[string]bool{},
+		skip: map[string]bool{}, leads: map[string]bool{}, setgid: map[string]int{},
 	}
 	var err error
 	if c.ChownTable != "" {

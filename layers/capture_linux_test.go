@@ -180,6 +180,7 @@ func changeEverything(root string) error {
 		unix.Mkfifo(at("pipe"), 0o600),
 		os.WriteFile(at("owned.tmp"), []byte("rewritten"), 0o640),
 		os.Chmod(at("owned.tmp"), 0o640),
+		unix.Setxattr(at("owned.tmp"), "user.containers.kept_owner", []byte("y"), 0), // as when it is given the owner that shows
 		os.Rename(at("owned.tmp"), at("owned")),
 		os.WriteFile(at("mnt"), nil, 0o644),
 		os.MkdirAll(at("run/kanso/deep"), 0o755),

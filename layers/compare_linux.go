@@ -3,6 +3,9 @@ package layers
 import (
 	"io/fs"
 	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
 )
 
 // describe reads what the entry says beside its content and compares it with
@@ -23,6 +26,9 @@ func (k *capture) describe(c *change) (err error) {
 	}
 	if c.uid, c.gid, err = k.ownerOf(c); err != nil {
 		return err
+	}
+	if c.info.IsDir() && c.info.Mode()&fs.ModeSetgid != 0 {
+		k.setgid[c.path] = c.gid
 	}
 	same, err := k.same(c)
 	if err != nil {
@@ -47,11 +53,12 @@ func (k *capture) ownerOf(c *change) (uid, gid int, err error) {
 		}
 	}
 	uid, gid = k.o.UID, k.o.GID
-	stays := c.lower != nil && !c.fresh && c.lower.info.Mode().Type() == c.info.Mode().Type()
-	if stays && (!c.info.IsDir() || !k.replaced(c)) {
+	if k.stays(c) {
 		if uid, gid, err = k.lower.owner(*c.lower, c.path, k.o.Owners); err != nil {
 			return 0, 0, err
 		}
+	} else if g, ok := k.setgid[path.Dir(c.path)]; ok {
+		gid = g
 	}
 	if e, ok := k.table[c.path]; ok && !c.info.IsDir() && !c.info.Mode().IsRegular() {
 		if e.UID >= 0 {
@@ -62,6 +69,25 @@ func (k *capture) ownerOf(c *change) (uid, gid int, err error) {
 		}
 	}
 	return uid, gid, nil
+}
+
+// stays says whether an entry without an owner has the one of what was there. A
+// file that was changed in its place has it with it.
+func (k *capture) stays(c *change) bool {
+	if c.lower == nil || c.fresh || c.lower.info.Mode().Type() != c.info.Mode().Type() {
+		return false
+	}
+	if c.info.IsDir() {
+		return !k.replaced(c)
+	}
+	if !c.info.Mode().IsRegular() {
+		return true
+	}
+	if _, _, owned, err := readOwner(c.lower.host); err != nil || !owned {
+		return err == nil
+	}
+	_, err := unix.Lgetxattr(c.host, keptXattr, nil)
+	return err == nil
 }
 
 // replaced says whether a directory is another one than lower trees have at its

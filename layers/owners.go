@@ -29,6 +29,9 @@ const (
 // ownerXattr holds "uid:gid:0mode", the mode in octal.
 const ownerXattr = "user.containers.override_stat"
 
+// keptXattr says that a changed file has the owner of what was at its place.
+const keptXattr = "user.containers.kept_owner"
+
 // The names in a tree's directory.
 const (
 	treeFiles = "fs"          // the files themselves

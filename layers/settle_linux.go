@@ -99,6 +99,9 @@ func (k *capture) settleOwner(c *change, table OwnerTable) error {
 		}
 		return nil
 	}
+	if err := unix.Lremovexattr(c.host, keptXattr); err != nil && !errors.Is(err, unix.ENODATA) {
+		return err
+	}
 	uid, gid, _, err := readOwner(c.host)
 	if err != nil || uid == c.uid && gid == c.gid {
 		return err

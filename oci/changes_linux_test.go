@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +51,7 @@ func before() []layers.File {
 		d("emptied", 0o755, 0, 0), file("emptied/a", "", 0o644), d("emptied/b", 0o755, 0, 0), file("emptied/b/c", "", 0o644),
 		d("group", 0o755, 0, 0), file("group/one", "1", 0o644), {Path: "group/two", Mode: 0o644, Link: "group/one", HardLink: true}, file("group/zero", "0", 0o644),
 		d("home", 0o755, 0, 0), d("home/app", 0o700, 1000, 1001), owned(file("home/app/rc", "rc", 0o600), 1000, 1001),
+		owned(file("d/edited", "old", 0o640), 0, 42), owned(file("d/anew", "old", 0o644), 1000, 1001), d("shared", 0o775|fs.ModeSetgid, 0, 2000),
 		d("moved", 0o750, 7, 8), owned(file("moved/f", "f", 0o600), 7, 8),
 		d("names", 0o755, 0, 0), file("names/"+strings.Repeat("n", longest), "", 0o644), file("names/"+odd, "", 0o644), file("names/"+invalid, "", 0o644),
 		d("renewed", 0o755, 0, 0), d("renewed/sub", 0o755, 0, 0), file("renewed/sub/gone", "", 0o644), file("renewed/stays", "s", 0o644), file("renewed/gone", "", 0o644),
@@ -81,6 +83,11 @@ func changeEverything(...string) error {
 		func() error {
 			return errors.Join(os.RemoveAll("/home/app"), os.Mkdir("/home/app", 0o700), os.WriteFile("/home/app/rc", []byte("rc"), 0o600))
 		},
+		func() error { return edit("/d/edited") },
+		func() error { return errors.Join(os.Remove("/d/anew"), os.WriteFile("/d/anew", []byte("new"), 0o644)) },
+		func() error {
+			return errors.Join(os.WriteFile("/shared/f", nil, 0o644), os.Mkdir("/shared/d", 0o755), os.WriteFile("/shared/d/f", nil, 0o644))
+		},
 		func() error { return move("/moved", "/elsewhere") },
 		changeNames,
 		func() error {
@@ -108,6 +115,19 @@ func appendTo(p, text string) error {
 	}
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
+}
+
+// edit writes a file anew, for the owner that it has.
+func edit(p string) error {
+	info, err := os.Stat(p)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("no owner")
+	}
+	return errors.Join(os.WriteFile(p+".new", []byte("edited"), 0o600), os.Chown(p+".new", int(st.Uid), int(st.Gid)), os.Chmod(p+".new", 0o640), os.Rename(p+".new", p))
 }
 
 // move does what mv does where a directory cannot be renamed.
@@ -160,6 +180,8 @@ func TestALayerHoldsWhatChangedInEveryWay(t *testing.T) {
 	want := []string{
 		"0 0644 0:0 d/changed 3", "0 0000 0:0 d/.wh.deleted 0", "0 6755 0:0 d/mode 1", "0 0755 0:0 d/capable 1 security.capability user.note=new",
 		"0 0644 0:0 d/noted 1 security.capability", "0 0600 33:42 d/owned 1", "0 0100 0:0 d/unreadable 1", "2 0777 50:6 d/link x", "5 0755 0:0 d/",
+		"0 0640 0:42 d/edited 6", "0 0644 0:0 d/anew 3",
+		"5 2775 0:2000 shared/", "0 0644 0:2000 shared/f 0", "5 2755 0:2000 shared/d/", "0 0644 0:2000 shared/d/f 0",
 		"5 0755 0:0 emptied/", "0 0000 0:0 emptied/.wh.a 0", "0 0000 0:0 emptied/.wh.b 0",
 		"5 0755 0:0 group/", "0 0644 0:0 group/one 5", "0 0644 0:0 group/another 1",
 		"5 0755 0:0 home/", "5 0700 0:0 home/app/", "0 0600 0:0 home/app/rc 2",

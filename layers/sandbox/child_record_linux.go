@@ -53,6 +53,10 @@ type response struct {
 // ownerXattr is where owners of files and directories are kept: "uid:gid:0mode".
 const ownerXattr = "user.containers.override_stat"
 
+// keptXattr says that a file was given the owner that it had already, as far as
+// the command could see: if it took the place of another it has that one's.
+const keptXattr = "user.containers.kept_owner"
+
 // installFilter stops this thread, and what it becomes, at changes of owner,
 // and hands the filter's descriptor to the recorder.
 func installFilter() error {
@@ -309,10 +313,10 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 	if err == nil {
 		_, _ = fmt.Sscanf(string(buf[:n]), "%d:%d:", &was.UID, &was.GID) // a broken one is none
 	}
-	// Programs that write a file anew give it the owner that they saw, which
-	// is root whoever owned it. Without a note it keeps the owner it had.
+	// Programs that write a file anew give it the owner that they saw, which is
+	// root whoever owned it.
 	if err != nil && merge(was.UID, uid) == was.UID && merge(was.GID, gid) == was.GID {
-		return nil
+		return unix.Setxattr(self, keptXattr, []byte("y"), 0)
 	}
 	mode := st.Mode & 0o7777
 	if kind == unix.S_IFREG && mode&0o6000 != 0 { // as the kernel does
