@@ -6,7 +6,7 @@ const auditArch = unix.AUDIT_ARCH_X86_64
 
 // ownerCalls are the system calls at which a command is stopped.
 func ownerCalls() []int {
-	return []int{unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS}
+	return []int{unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
 }
 
 // ownerCall reads the arguments of one; it is not ok for those that change no

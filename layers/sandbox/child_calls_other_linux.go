@@ -7,7 +7,9 @@ import "golang.org/x/sys/unix"
 const auditArch = unix.AUDIT_ARCH_AARCH64
 
 // ownerCalls are the system calls at which a command is stopped.
-func ownerCalls() []int { return []int{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS} }
+func ownerCalls() []int {
+	return []int{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
+}
 
 // ownerCall reads the arguments of one; it is not ok for those that change no
 // file.

@@ -141,6 +141,10 @@ func (c *process) run(out *outcome) error {
 	if err := c.prepare(t); err != nil {
 		return err
 	}
+	var err error
+	if t.rights, err = t.restrict(t.root); err != nil {
+		return err
+	}
 	for _, f := range c.job.Run.Files {
 		if err := t.put(f); err != nil {
 			return fmt.Errorf("put %s in place: %w", f.Path, err)

@@ -41,15 +41,26 @@ func (t *tree) source(i int, m Mount) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return within(root, m.Path)
+		return t.within(root, m.Path)
 	case MountCache:
 		return t.cache(dir, m)
 	}
-	source, err := within(m.Source, m.Path)
+	source, err := t.within(m.Source, m.Path)
 	if err != nil || m.Mode == 0 {
 		return source, err
 	}
+	m.Mode = t.seen(m.Mode, m.UID, m.GID)
 	return source, t.own(source, m)
+}
+
+// within returns where a path below a directory of the command's own leads, with
+// what it sees of it.
+func (t *tree) within(root, p string) (string, error) {
+	source, err := within(root, p)
+	if err == nil {
+		_, err = t.restrict(source)
+	}
+	return source, err
 }
 
 // within returns where a path below a directory leads, if there is something.
@@ -165,6 +176,7 @@ func (t *tree) memory(i int, m Mount) (string, error) {
 	if err := os.WriteFile(file, m.Data, 0o600); err != nil {
 		return "", err
 	}
+	m.Mode = t.seen(m.Mode, m.UID, m.GID)
 	return file, t.own(file, m)
 }
 

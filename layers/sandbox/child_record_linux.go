@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -213,7 +214,8 @@ func (r *recorder) serve() {
 			continue
 		}
 		resp := response{ID: req.ID}
-		if err := r.answer(req); err != nil {
+		if resp.Val, err = r.answer(req); err != nil {
+			resp.Val = 0
 			resp.Error = -int32(unix.EIO)
 			var errno unix.Errno
 			if errors.As(err, &errno) {
@@ -224,25 +226,66 @@ func (r *recorder) serve() {
 	}
 }
 
-// answer does what a system call asks for.
-func (r *recorder) answer(req notification) error {
+// answer does what a system call asks for and returns what it returns.
+func (r *recorder) answer(req notification) (int64, error) {
 	a := req.Data.Args
+	proc := filepath.Join(r.t.proc, strconv.Itoa(int(req.PID)))
+	if req.Data.Nr == unix.SYS_GETGROUPS {
+		return r.groups(proc, req)
+	}
 	c, ok := ownerCall(int(req.Data.Nr), a)
 	if !ok {
-		return nil // groups are not changed, and nobody is told
+		return 0, nil // groups are not changed, and nobody is told
 	}
-	proc := filepath.Join(r.t.proc, strconv.Itoa(int(req.PID)))
 	target, err := r.target(proc, c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer unix.Close(target.fd)
-	// The memory that was read may have been another process's by now.
-	id := req.ID
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifValid, uintptr(unsafe.Pointer(&id))); errno != 0 {
-		return unix.EINTR
+	if !r.valid(req) {
+		return 0, unix.EINTR
 	}
-	return r.record(target, c.uid, c.gid)
+	return 0, r.record(target, c.uid, c.gid)
+}
+
+// valid says whether who asks still waits: the memory that was read may be
+// another process's if not.
+func (r *recorder) valid(req notification) bool {
+	id := req.ID
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifValid, uintptr(unsafe.Pointer(&id)))
+	return errno == 0
+}
+
+// groups writes the groups that the command would have into its memory.
+func (r *recorder) groups(proc string, req notification) (int64, error) {
+	run := r.t.job.Run
+	groups := run.Groups
+	if !slices.Contains(groups, run.GID) {
+		groups = append([]int{run.GID}, groups...)
+	}
+	size, at := int(int32(req.Data.Args[0])), int64(req.Data.Args[1])
+	if size == 0 {
+		return int64(len(groups)), nil
+	}
+	if size < len(groups) {
+		return 0, unix.EINVAL
+	}
+	f, err := os.OpenFile(filepath.Join(proc, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return 0, unix.EFAULT
+	}
+	defer f.Close()
+	if !r.valid(req) {
+		return 0, unix.EINTR
+	}
+	var data []byte
+	for _, g := range groups {
+		data = binary.NativeEndian.AppendUint32(data, uint32(g))
+	}
+	if _, err := f.WriteAt(data, at); err != nil {
+		return 0, unix.EFAULT
+	}
+	return int64(len(groups)), nil
 }
 
 // target holds the file that a system call is about.

@@ -28,7 +28,8 @@ type tree struct {
 	top    string   // what is on top of lower trees is below it
 	// merge copies what stacked trees show into a directory.
 	merge  func(lowers []string, dst string) error
-	places []placed // where nothing can be mounted
+	places []placed         // where nothing can be mounted
+	rights map[string]right // modes to be given back
 }
 
 // stacked are the directories of an overlay.
@@ -314,7 +315,7 @@ func (t *tree) dismantle() error {
 			return fmt.Errorf("unmount: %w", err)
 		}
 	}
-	return nil
+	return t.giveBack()
 }
 
 // changes says what a verb is to look at.
