@@ -25,6 +25,7 @@ type buildRun struct {
 	registry registryFlags
 	sandbox  sandboxFlags
 	docker   dockerfileFlags
+	remember rememberFlags
 	cache    *string
 
 	projectOnly                              []string // flags
@@ -62,6 +63,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	b.docker.addBuild(c)
 	b.registry.add(c)
 	b.sandbox.add(c)
+	b.remember.add(c)
 	b.cache = cacheFlag(c)
 	f := c.Flags()
 	f.StringArrayVar(&b.ssh, "ssh", nil, "with -f: an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
@@ -152,7 +154,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if len(b.notes) > 0 && b.format == "docker" {
 		return nil, options, usagef("--annotation needs --format oci: Docker's media types have none")
 	}
-	if err := b.compressed(); err != nil {
+	if err := errors.Join(b.compressed(), b.remember.check()); err != nil {
 		return nil, options, err
 	}
 	g, err := newGoal(b.outputs)
@@ -221,7 +223,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Context: root, Contexts: t.Contexts, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
-			NoCache: b.noCache || t.NoCache, Output: show.output(), Progress: show, Now: now,
+			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

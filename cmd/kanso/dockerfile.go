@@ -20,7 +20,7 @@ import (
 type dockerfileFlags struct {
 	file                                    string
 	buildArgs, labels, contexts, hosts      []string
-	ulimits, cacheFrom, lend                []string
+	ulimits, lend                           []string
 	target, network, shmSize                string
 	pull, quiet, rm, forceRm, compress, sum bool
 
@@ -47,7 +47,6 @@ func (d *dockerfileFlags) add(c *cobra.Command) {
 func (d *dockerfileFlags) addBuild(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&d.pull, "pull", false, "ask registries whether bases changed, which is always done")
-	f.StringArrayVar(&d.cacheFrom, "cache-from", nil, "with -f: taken for docker build's sake; kanso has the cache of --cache-dir (`IMAGE`, repeatable)")
 	f.BoolVarP(&d.quiet, "quiet", "q", false, "the same as --progress quiet")
 	for name, to := range map[string]*bool{"rm": &d.rm, "force-rm": &d.forceRm, "compress": &d.compress} {
 		f.BoolVar(to, name, false, "taken for docker build's sake")
@@ -59,7 +58,7 @@ func (d *dockerfileFlags) addBuild(c *cobra.Command) {
 func (d *dockerfileFlags) only() []string {
 	return []string{
 		"build-arg", "target", "label", "annotation", "build-context", "add-host", "network", "shm-size", "ulimit", "ssh",
-		"cache-from", "iidfile", "rm", "force-rm", "compress",
+		"iidfile", "rm", "force-rm", "compress",
 	}
 }
 
@@ -90,10 +89,9 @@ func (d *dockerfileFlags) given() bool { return d.flags.Changed("file") }
 func (d *dockerfileFlags) ignored() []string {
 	var list []string
 	for name, why := range sorted(map[string]string{
-		"cache-from": "kanso looks in its own cache only (--cache-dir), ignored",
-		"rm":         "no container is left behind, ignored",
-		"force-rm":   "no container is left behind, ignored",
-		"compress":   "the context is sent nowhere, ignored",
+		"rm":       "no container is left behind, ignored",
+		"force-rm": "no container is left behind, ignored",
+		"compress": "the context is sent nowhere, ignored",
 	}) {
 		if d.flags.Changed(name) {
 			list = append(list, "--"+name+": "+why)
