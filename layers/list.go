@@ -131,20 +131,7 @@ func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
 	if h.Uid < 0 || h.Gid < 0 {
 		return e, false, fmt.Errorf("/%s has a negative owner", e.Path)
 	}
-	e.Mode = fs.FileMode(h.Mode & 0o777)
-	for bit, flag := range map[fs.FileMode]int64{fs.ModeSetuid: tarSetuid, fs.ModeSetgid: tarSetgid, fs.ModeSticky: tarSticky} {
-		if h.Mode&flag != 0 {
-			e.Mode |= bit
-		}
-	}
-	for record, value := range h.PAXRecords {
-		if name, ok := strings.CutPrefix(record, xattrPrefix); ok && portable(name) {
-			if e.Xattrs == nil {
-				e.Xattrs = map[string][]byte{}
-			}
-			e.Xattrs[name] = []byte(value)
-		}
-	}
+	e.Mode, e.Xattrs = modeOf(h.Mode), xattrsOf(h)
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		e.Size = h.Size
@@ -168,4 +155,29 @@ func entryOf(h *tar.Header) (e Entry, ok bool, err error) {
 		return e, false, fmt.Errorf("/%s is of the unknown type %q", e.Path, h.Typeflag)
 	}
 	return e, true, nil
+}
+
+// modeOf is the mode of a header without the type.
+func modeOf(bits int64) fs.FileMode {
+	mode := fs.FileMode(bits & 0o777)
+	for bit, flag := range map[fs.FileMode]int64{fs.ModeSetuid: tarSetuid, fs.ModeSetgid: tarSetgid, fs.ModeSticky: tarSticky} {
+		if bits&flag != 0 {
+			mode |= bit
+		}
+	}
+	return mode
+}
+
+// xattrsOf are the attributes of a header that belong to an image.
+func xattrsOf(h *tar.Header) map[string][]byte {
+	var attrs map[string][]byte
+	for record, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(record, xattrPrefix); ok && portable(name) {
+			if attrs == nil {
+				attrs = map[string][]byte{}
+			}
+			attrs[name] = []byte(value)
+		}
+	}
+	return attrs
 }

@@ -134,10 +134,7 @@ func (x *xzReader) beginBlock(size byte) error {
 	if err != nil {
 		return err
 	}
-	x.start = x.in.n
-	if x.sum, err = xzSum(x.check); err != nil {
-		return err
-	}
+	x.start, x.sum = x.in.n, xzSum(x.check)
 	x.block, err = lzma.Reader2Config{DictCap: max(int(dictionary), lzma.MinDictCap)}.NewReader2(&x.in)
 	return err
 }
@@ -176,16 +173,16 @@ func xzFilter(r *bytes.Reader, flags byte) (int64, error) {
 
 // xzSum returns what a block is checked with; nil for nothing, or something
 // that we do not know.
-func xzSum(check byte) (hash.Hash, error) {
+func xzSum(check byte) hash.Hash {
 	switch check {
 	case 1:
-		return crc32.NewIEEE(), nil
+		return crc32.NewIEEE()
 	case 4:
-		return crc64.New(crc64.MakeTable(crc64.ECMA)), nil
+		return crc64.New(crc64.MakeTable(crc64.ECMA))
 	case 10:
-		return sha256.New(), nil
+		return sha256.New()
 	}
-	return nil, nil //nolint:nilnil // nothing to check with
+	return nil
 }
 
 // endBlock reads what follows the data of a block.

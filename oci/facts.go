@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kanso-build/kanso/layers"
 )
@@ -85,6 +86,9 @@ func (b *Builder) whole(ctx context.Context, st *state) (*layers.View, error) {
 	if o.view == nil {
 		o.view = layers.NewView(nil)
 	}
+	if err := b.fetchUnlisted(ctx, o.stack[o.next:]); err != nil {
+		return nil, err
+	}
 	for ; o.next < len(o.stack); o.next++ {
 		l := &o.stack[o.next]
 		if l.list == nil {
@@ -98,6 +102,34 @@ func (b *Builder) whole(ctx context.Context, st *state) (*layers.View, error) {
 		l.list = nil
 	}
 	return o.view, nil
+}
+
+// fetchUnlisted brings the layers that are far away and were never listed into
+// the cache, several at once: a step that puts files there is seldom alone, and
+// what it is followed by needs the layers, too.
+func (b *Builder) fetchUnlisted(ctx context.Context, stack []seenLayer) error {
+	if b.Client == nil || b.Client.Cache == nil {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, l := range stack {
+		far, ok := l.laid.Layer.(*farLayer)
+		if !ok || l.list != nil {
+			continue
+		}
+		if _, ok := far.from.repository(); !ok {
+			continue // it is on this machine
+		}
+		if _, ok, err := b.Store.Value(listingKind, l.laid.diffID.String()); err == nil && ok {
+			continue
+		}
+		g.Go(func() error {
+			_, err := b.Client.Fetch(ctx, far)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // mayHave says whether a base may have something at the top directory of dest:

@@ -37,6 +37,11 @@ func (m *mounter) copyContext(ctx context.Context, p plan.Mount) (tree string, e
 	if err != nil {
 		return "", err
 	}
+	checked, err := m.b.contextSource(ctx, from, p.Files, plan.Copy{Modes: plan.ModesDisk})
+	if err != nil {
+		return "", err // a file lies behind a link
+	}
+	checked.close()
 	if tree, err = os.MkdirTemp(m.b.Store.Scratch(), "mount-"); err != nil {
 		return "", fmt.Errorf("make mount: %w", err)
 	}

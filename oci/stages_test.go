@@ -262,3 +262,53 @@ func TestFilesAreCopiedFromImages(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestLayersOfABaseAreDownloadedOnce(t *testing.T) {
+	s := serve(t, nil)
+	c := client(t)
+	at := push(t, c, linux(t, "amd64"), s.host+"/team/base:1")
+	b := builder(t, map[string]string{"f": "x"})
+	b.Client = c
+	c.Cache, _ = b.Store.(oci.Blobs)
+	run := &writes{files: []layers.File{file("g", "y", 0o644)}}
+	b.Runner = func(context.Context, sandbox.IDs) (oci.Runner, error) { return run, nil }
+	s.forget()
+	img := buildStages(t, b,
+		plan.Stage{Name: "one", Base: at.String(), Steps: []plan.Step{copies(t, b, "/d/", "f"), plan.Run{Args: []string{"true"}}}},
+		plan.Stage{Base: oci.Scratch, Steps: []plan.Step{copyFrom("one", "d/f", "/")}},
+	)
+	if d := cmp.Diff([]string{"-rw------- f"}, merged(t, img, 0)); d != "" {
+		t.Error(d)
+	}
+	if got := s.requests("GET", "/blobs/"); len(got) != 4 { // three layers and the configuration
+		t.Errorf("asked for %q", got)
+	}
+}
+
+func TestACancelledBuildEndsItsStages(t *testing.T) {
+	b := builder(t, nil)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	run := &waiting{began: func() { cancel(why) }}
+	b.Runner = func(context.Context, sandbox.IDs) (oci.Runner, error) { return run, nil }
+	_, err := b.Build(ctx, plan.Plan{Stages: []plan.Stage{
+		{Name: "one", Base: plainBase(t), Steps: []plan.Step{plan.Run{Args: []string{"sleep"}}}},
+		{Name: "two", BaseStage: "one", Steps: []plan.Step{plan.Set{User: "app"}}},
+		{Base: oci.Scratch, Steps: []plan.Step{copyFrom("two", "/", "/")}},
+	}})
+	if !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// waiting is a runner whose commands end when they are cancelled.
+type waiting struct {
+	writes
+	began func()
+}
+
+func (w *waiting) Run(ctx context.Context, _ sandbox.Command) error {
+	w.began()
+	<-ctx.Done()
+	return context.Cause(ctx)
+}

@@ -116,7 +116,7 @@ func (b *Builder) bounds(size int64) layers.Limits {
 func (b *Builder) readArchive(ctx context.Context, r io.Reader, size int64) (list layers.Listing, is bool, err error) {
 	in, isTar, err := layers.OpenArchive(r)
 	if err != nil || !isTar {
-		return list, false, nil //nolint:nilerr // what cannot be read is no archive, but a file
+		return list, false, nil // what cannot be read is no archive, but a file
 	}
 	defer in.Close()
 	if list, err = layers.ListWithin(ctx, in, b.bounds(size)); err != nil {
