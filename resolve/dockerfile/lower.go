@@ -53,7 +53,8 @@ type Config struct {
 	OS, Architecture, Variant string
 }
 
-// Bases tells of bases. platform is empty if the base decides.
+// Bases tells of bases, several at a time. platform is empty if the base
+// decides.
 type Bases interface {
 	Config(ctx context.Context, ref, platform string) (Config, error)
 }
@@ -123,7 +124,6 @@ type lowering struct {
 	epoch    *int64
 	states   []*state
 	names    map[string]*state
-	known    map[baseKey]Config
 	plan     plan.Plan
 }
 

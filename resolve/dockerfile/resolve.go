@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -44,19 +45,62 @@ func (l *lowering) resolve(ctx context.Context, target *state) (map[*state]bool,
 	}
 }
 
-// resolveBases resolves all bases that are not yet, and refuses names that no
-// image can have, also where the stage is not needed.
+// resolveBases finds out what the names of bases stand for, and asks for the
+// configurations of those that are needed, all at once. Names that no image can
+// have are refused, also where the stage is not needed.
 func (l *lowering) resolveBases(ctx context.Context, needed map[*state]bool) error {
+	var ask []*state
 	for _, s := range l.states {
 		if s.base != nil || s.resolved {
 			continue
 		}
 		s.resolved = needed[s]
-		if err := l.resolveBase(ctx, s, needed[s]); err != nil {
+		if err := l.nameBase(s); err != nil {
 			return place(err, s.Location)
 		}
+		if needed[s] && !s.foreign && s.begin.Image != "" && s.begin.Image != scratch {
+			ask = append(ask, s)
+		}
+	}
+	answers := l.ask(ctx, ask)
+	for _, s := range ask {
+		answer := answers[baseKey{s.begin.Image, s.begin.Platform}]
+		if answer.err != nil {
+			return place(l.suggestStage(answer.err, s.BaseName), s.Location)
+		}
+		if answer.config.OS == windows {
+			return place(errWindows(s.begin.Image), s.Location)
+		}
+		s.config = answer.config
+		l.lintBase(s)
 	}
 	return nil
+}
+
+// A baseKey is what configurations are asked by.
+type baseKey struct{ ref, platform string }
+
+// An answer is a configuration, or why there is none.
+type answer struct {
+	config Config
+	err    error
+}
+
+// ask asks for the configurations of bases, each once.
+func (l *lowering) ask(ctx context.Context, states []*state) map[baseKey]*answer {
+	answers := map[baseKey]*answer{}
+	var all sync.WaitGroup
+	for _, s := range states {
+		key := baseKey{s.begin.Image, s.begin.Platform}
+		if answers[key] != nil {
+			continue
+		}
+		a := &answer{}
+		answers[key] = a
+		all.Go(func() { a.config, a.err = l.bases.Config(ctx, key.ref, key.platform) })
+	}
+	all.Wait()
+	return answers
 }
 
 // reach is a state with all that it needs.
@@ -77,40 +121,45 @@ func reach(target *state) map[*state]bool {
 	return found
 }
 
-// resolveBase finds out what a name is that is no stage's, and for stages that
-// are needed what the image's configuration says.
-func (l *lowering) resolveBase(ctx context.Context, s *state, needed bool) error {
-	if s.foreign {
+// nameBase finds out what a name is that is no stage's.
+func (l *lowering) nameBase(s *state) error {
+	switch {
+	case s.foreign && s.from != nil:
+		return nil
+	case s.from != nil: // a context stands for the stage, and its commands for nothing
 		s.dispatched = true
+		s.begin = l.onPlatform(*s.from, s)
+		s.from = &s.begin
+		return nil
 	}
-	if s.from != nil { // a context stands for the stage, and its commands for nothing
-		s.dispatched = true
-		return l.configure(ctx, s, *s.from, needed)
-	}
+	s.dispatched = s.foreign
 	if s.BaseName == scratch {
 		s.begin = plan.Source{Image: scratch}
-		s.config = l.emptyConfig()
-		if s.foreign {
-			s.from = &plan.Source{Image: scratch}
+	} else {
+		ref, err := reference.ParseNormalizedNamed(s.BaseName)
+		if err != nil {
+			return fmt.Errorf("image %q: %w", s.BaseName, err)
 		}
-		return nil
-	}
-	ref, err := reference.ParseNormalizedNamed(s.BaseName)
-	if err != nil {
-		return fmt.Errorf("image %q: %w", s.BaseName, err)
-	}
-	from, ok := l.context(reference.TagNameOnly(ref).String(), s.platform)
-	if !ok {
-		from = plan.Source{Image: imageName(s.BaseName, ref)}
+		from, ok := l.context(reference.TagNameOnly(ref).String(), s.platform)
+		if !ok {
+			from = plan.Source{Image: imageName(s.BaseName, ref)}
+		}
+		s.begin = l.onPlatform(from, s)
 	}
 	if s.foreign {
-		if from.Image != "" && from.Image != scratch {
-			from.Platform = l.platformOf(s)
-		}
-		s.from = &from
-		return nil
+		s.from = &s.begin
+	} else if s.begin.Image == "" || s.begin.Image == scratch {
+		s.config = l.emptyConfig()
 	}
-	return l.configure(ctx, s, from, needed)
+	return nil
+}
+
+// onPlatform is a source with the platform that a state wants of an image.
+func (l *lowering) onPlatform(from plan.Source, s *state) plan.Source {
+	if from.Image != "" && from.Image != scratch {
+		from.Platform = l.platformOf(s)
+	}
+	return from
 }
 
 // emptyConfig is that of an image of which there is only the platform.
@@ -142,48 +191,6 @@ func (l *lowering) platformOf(s *state) string {
 	}
 	return ""
 }
-
-// configure learns of the image that a stage begins with, or that it begins
-// with the files of a context.
-func (l *lowering) configure(ctx context.Context, s *state, from plan.Source, needed bool) error {
-	if from.Image != "" && from.Image != scratch {
-		from.Platform = l.platformOf(s)
-	}
-	s.begin = from
-	if s.from != nil {
-		s.from = &from
-	}
-	if from.Image == "" || from.Image == scratch {
-		if s.from == nil {
-			s.config = l.emptyConfig()
-		}
-		return nil
-	}
-	if !needed {
-		return nil
-	}
-	key := baseKey{from.Image, from.Platform}
-	c, ok := l.known[key]
-	if !ok {
-		var err error
-		if c, err = l.bases.Config(ctx, key.ref, key.platform); err != nil {
-			return l.suggestStage(err, s.BaseName)
-		}
-		if l.known == nil {
-			l.known = map[baseKey]Config{}
-		}
-		l.known[key] = c
-	}
-	if c.OS == windows {
-		return errWindows(from.Image)
-	}
-	s.config = c
-	l.lintBase(s)
-	return nil
-}
-
-// A baseKey is what configurations are asked by.
-type baseKey struct{ ref, platform string }
 
 // suggestStage adds the stage that was probably meant.
 func (l *lowering) suggestStage(err error, name string) error {
