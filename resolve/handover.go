@@ -104,6 +104,9 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 			repository = cmp.Or(d.Repository, "zenml")
 		}
 		b.Name = repository + ":" + name
+		if !r.facts.OwnTags {
+			b.Name = "zenml-intermediate-build:" + cmp.Or(r.o.Pipeline, "own")
+		}
 		if push {
 			b.Name = registry + b.Name
 		}
@@ -150,8 +153,8 @@ func (r *recipe) dockerfileText(base string) string {
 			w.add("ARG %s", name)
 		}
 	}
-	for _, v := range d.Environment {
-		w.add("ENV %s", r.envWord(v))
+	if !f.LateEnv {
+		r.writeEnv(w, d.Environment)
 	}
 	if line := aptLine(r.apt); line != "" {
 		w.add("RUN %s", line)
@@ -161,12 +164,22 @@ func (r *recipe) dockerfileText(base string) string {
 		mount = "--mount=" + d.CacheMount + " "
 	}
 	r.writeInstalls(w, mount)
+	if f.LateEnv {
+		r.writeEnv(w, d.Environment)
+	}
 	r.writeSources(w)
 	if d.ProjectCommand != "" {
 		w.add("RUN %s%s", mount, d.ProjectCommand)
 	}
 	r.writeEnd(w)
 	return strings.Join(w.lines, "\n")
+}
+
+// writeEnv writes variables of the user's.
+func (r *recipe) writeEnv(w *writer, list []zenml.Var) {
+	for _, v := range list {
+		w.add("ENV %s", r.envWord(v))
+	}
 }
 
 // writeInstalls writes the installs of requirements.

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,13 +22,16 @@ func (r *recipe) warnOfPython() {
 	if r.compiled != nil {
 		return
 	}
-	looked := 0
-	for _, p := range r.sources.Paths {
+	looked, paths := 0, r.sources.Paths
+	if !r.out.ContainsCode {
+		paths = pythonBelow(r.Context)
+	}
+	for _, p := range paths {
 		if !strings.HasSuffix(p, ".py") || looked == pythonFiles {
 			continue
 		}
 		looked++
-		file := filepath.Join(r.sources.Root, filepath.FromSlash(p))
+		file := filepath.Join(r.Context, filepath.FromSlash(p))
 		info, err := os.Lstat(file)
 		if err != nil || !info.Mode().IsRegular() || info.Size() > pythonLimit {
 			continue
@@ -42,4 +46,23 @@ func (r *recipe) warnOfPython() {
 			return
 		}
 	}
+}
+
+// pythonBelow are the Python files below a directory, up to a limit. Hidden
+// directories and virtual environments are left out.
+func pythonBelow(root string) []string {
+	var paths []string
+	_ = filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error { // what cannot be read is not looked at
+		rel, relErr := filepath.Rel(root, p)
+		switch {
+		case err != nil || relErr != nil || len(paths) == pythonFiles:
+			return fs.SkipDir
+		case e.IsDir() && rel != "." && (e.Name()[0] == '.' || isDir(filepath.Join(p, "lib")) == nil && isDir(filepath.Join(p, "bin")) == nil):
+			return fs.SkipDir
+		case strings.HasSuffix(rel, ".py") && e.Type().IsRegular():
+			paths = append(paths, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	return paths
 }

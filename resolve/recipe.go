@@ -242,10 +242,10 @@ func (r *recipe) add(ctx context.Context, stage plan.Stage, base string) ([]plan
 		if r.sources, err = r.files(ctx, r.docker); err != nil {
 			return nil, err
 		}
-		r.warnOfPython()
 	case !r.o.Compat:
 		r.warnf("the sources stay out: allow_including_files_in_images is false")
 	}
+	r.warnOfPython()
 	if r.image.Step == "" || r.Files.Root == "" {
 		r.Files = r.sources
 		r.Files.Root = r.Context

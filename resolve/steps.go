@@ -40,7 +40,10 @@ func (r *recipe) planSteps(ctx context.Context, stage plan.Stage) ([]plan.Step, 
 	if err != nil {
 		return nil, err
 	}
-	set.Env = append(set.Env, environment...)
+	late := environment
+	if !r.facts.LateEnv {
+		set.Env, late = append(set.Env, environment...), nil
+	}
 	for i := range installs {
 		installs[i] = r.withSecrets(installs[i])
 	}
@@ -60,6 +63,7 @@ func (r *recipe) planSteps(ctx context.Context, stage plan.Stage) ([]plan.Step, 
 		steps = append(steps, plan.Write{Files: []plan.File{{Path: appDir, Mode: fs.ModeDir | 0o777}}, Owner: r.docker.User})
 	}
 	steps = append(steps, installs...)
+	variables.Env = append(late, variables.Env...)
 	steps = append(steps, variables)
 	steps = append(steps, config...)
 	sources := plan.Copy{

@@ -497,7 +497,11 @@ func (s settings) read(f Facts) (Docker, error) {
 			if !f.IgnoresUnknownKeys {
 				return d, r.refused(p.key, since, slices.Collect(maps.Keys(keys)))
 			}
-			r.unknown(p.key, "", slices.Collect(maps.Keys(keys)))
+			if since != "" {
+				r.warnf(key, "the key exists from ZenML %s on, ignored", since)
+			} else {
+				r.unknown(p.key, "", slices.Collect(maps.Keys(keys)))
+			}
 			delete(d.lines, key)
 		case isNull(p.value) && slices.Contains(optional, key):
 			d.values[key] = nil

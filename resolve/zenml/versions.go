@@ -85,6 +85,14 @@ type Facts struct {
 	// for images of the user's own Dockerfile, too.
 	OwnRegistries bool
 
+	// LateEnv says that the user's variables are set after everything is
+	// installed. It ends with 0.41; that it begins with 0.21 is assumed: 0.20.5
+	// had them first.
+	LateEnv bool
+	// OwnTags says that the image of the user's own Dockerfile has a tag of its
+	// own in the same repository; before, it had a repository of its own.
+	OwnTags bool
+
 	number [3]int
 }
 
@@ -116,6 +124,9 @@ var changes = []struct { //nolint:gochecknoglobals // a constant table
 	{"0.13.0", func(f *Facts) { f.RequirementFiles = true }},                                  // #811
 	{"0.20.0", func(f *Facts) { f.StackFiles, f.InitWarnings = false, true }},                 // stacks live on the server
 	{"0.32.0", func(f *Facts) { f.SaysPull = true }},                                          // #1198, image builders
+	{"0.21.0", func(f *Facts) { f.LateEnv = true }},                                           // see there
+	{"0.32.0", func(f *Facts) { f.OwnTags = true }},                                           // #1198
+	{"0.41.0", func(f *Facts) { f.LateEnv = false }},                                          // #1665
 	{"0.33.0", func(f *Facts) { f.Timeout = true }},                                           // #1185
 	{"0.34.0", func(f *Facts) { f.KeepsZen, f.ImageTags, f.StepSettings = true, true, true }}, // #1292, #1293
 	{"0.37.0", func(f *Facts) { f.CodeVariable = true }},                                      // #1344
