@@ -19,9 +19,10 @@ const (
 
 // warnOfPython warns, once, where settings stand in Python that nobody read.
 func (r *recipe) warnOfPython() {
-	if r.compiled != nil {
+	if r.compiled != nil || r.looked {
 		return
 	}
+	r.looked = true
 	looked, paths := 0, r.sources.Paths
 	if !r.out.ContainsCode {
 		paths = pythonBelow(r.Context)

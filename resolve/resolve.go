@@ -205,7 +205,7 @@ type resolution struct {
 	table  zenml.Catalogue
 	venv   venv
 
-	tableFound bool
+	tableFound, looked bool
 
 	compiled *zenml.Compiled // nil if no Python was asked
 
