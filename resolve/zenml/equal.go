@@ -12,42 +12,42 @@ import (
 func (d Docker) Equal(other Docker) bool { return d.identity() == other.identity() }
 
 // identity is the same text for settings that ZenML takes for the same.
-func (d Docker) identity() string { return fmt.Sprint(d.NoReuse) + pyJSON(d.comparable()) }
+func (d Docker) identity() string { return fmt.Sprint(d.NoReuse) + pyJSON(d.canonical()) }
 
-// comparable are all values in a form that is the same for what Python takes
+// canonical are all values in a form that is the same for what Python takes
 // for equal.
-func (d Docker) comparable() map[string]any {
+func (d Docker) canonical() map[string]any {
 	all := d.all()
 	for key, v := range d.exact {
 		all[key] = v
 	}
-	all["build_config"], all["parent_image_build_config"] = d.Build.comparable(), d.ParentBuild.comparable()
+	all["build_config"], all["parent_image_build_config"] = d.Build.canonical(), d.ParentBuild.canonical()
 	return all
 }
 
-func (c BuildConfig) comparable() any {
+func (c BuildConfig) canonical() any {
 	m, ok := c.plain().(map[string]any)
 	if !ok {
 		return nil
 	}
 	if options, given := m["build_options"].(map[string]any); given {
 		for _, o := range c.Options {
-			options[o.Name] = comparable(o.Value.node)
+			options[o.Name] = canonical(o.Value.node)
 		}
 	}
 	return m
 }
 
-// comparableMap is a mapping of values that Python compares.
-func comparableMap(list []NamedValue) map[string]any {
+// canonicalMap is a mapping of values that Python compares.
+func canonicalMap(list []NamedValue) map[string]any {
 	m := map[string]any{}
 	for _, v := range list {
-		m[v.Name] = comparable(v.Value.node)
+		m[v.Name] = canonical(v.Value.node)
 	}
 	return m
 }
 
-func comparable(n *yaml.Node) any {
+func canonical(n *yaml.Node) any {
 	if n == nil {
 		return nil
 	}
@@ -56,13 +56,13 @@ func comparable(n *yaml.Node) any {
 	case yaml.SequenceNode:
 		list := []any{}
 		for _, item := range n.Content {
-			list = append(list, comparable(item))
+			list = append(list, canonical(item))
 		}
 		return list
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[pyJSON(comparable(n.Content[i]))] = comparable(n.Content[i+1])
+			m[pyJSON(canonical(n.Content[i]))] = canonical(n.Content[i+1])
 		}
 		return m
 	}

@@ -167,7 +167,7 @@ func (d document) merges(n *yaml.Node, what string) ([]pair, error) {
 }
 
 // pyKey is the same text for keys that Python takes for equal.
-func pyKey(n *yaml.Node) string { return pyJSON(comparable(n)) }
+func pyKey(n *yaml.Node) string { return pyJSON(canonical(n)) }
 
 // firstOfEach has every key once, with its first value.
 func firstOfEach(list []pair) []pair {
