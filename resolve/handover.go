@@ -113,22 +113,28 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 		base = b.Name
 	}
 	if d.ContextRoot != "" {
-		o := FileOptions{
-			Root: from(r.o.Dir, d.ContextRoot), Matcher: MatcherDockerPy, Literal: true, Allow: r.o.AllowSecrets,
-			DropIgnore: !r.facts.PacksDockerignore, DropZen: !r.facts.KeepsZen,
-		}
-		if d.ParentBuild.Dockerignore != "" {
-			o.Ignore = from(r.o.Dir, d.ParentBuild.Dockerignore)
-		}
-		if err := isDir(o.Root); err != nil {
-			return "", d.Errorf("build_context_root", "paths in settings are relative to the directory that kanso is started in", "the build context cannot be read: %v", err)
-		}
-		if b.Context, err = Files(ctx, o); err != nil {
+		if b.Context, err = r.packedContext(ctx); err != nil {
 			return "", err
 		}
 	}
 	r.out.Builds = append(r.out.Builds, b)
 	return base, r.lowerOwn(ctx, data, b)
+}
+
+// packedContext are the files that ZenML packs for the user's own Dockerfile.
+func (r *recipe) packedContext(ctx context.Context) (FileSet, error) {
+	d := r.docker
+	o := FileOptions{
+		Root: from(r.o.Dir, d.ContextRoot), Matcher: MatcherDockerPy, Literal: true, Allow: r.o.AllowSecrets,
+		DropIgnore: !r.facts.PacksDockerignore, DropZen: !r.facts.KeepsZen,
+	}
+	if d.ParentBuild.Dockerignore != "" {
+		o.Ignore = from(r.o.Dir, d.ParentBuild.Dockerignore)
+	}
+	if err := isDir(o.Root); err != nil {
+		return FileSet{}, d.Errorf("build_context_root", "paths in settings are relative to the directory that kanso is started in", "the build context cannot be read: %v", err)
+	}
+	return Files(ctx, o)
 }
 
 // A writer collects the lines of a Dockerfile.

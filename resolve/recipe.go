@@ -22,6 +22,7 @@ type recipe struct {
 
 	requirements []requirementFile
 	apt          []string
+	sum          string // ZenML's checksum
 	sources      FileSet
 	own          *plan.Plan // of the user's own Dockerfile, whose image is the base
 }
@@ -29,60 +30,86 @@ type recipe struct {
 // makeImages decides which images there are, and what goes in each. Keys with
 // equal checksums share one (zenml.md §15).
 func (r *resolution) makeImages(ctx context.Context) error {
-	var invalid error // said when the first image is made, as ZenML does
-	wanted := r.stack.Images(r.config, r.steps, r.o.Dynamic, r.facts)
+	wanted := r.wantedImages()
 	if len(wanted) == 0 {
-		if r.o.Compat {
-			r.warnf("the stack %s runs its steps without an image: there is nothing to build", r.stack.Name)
-			return nil
-		}
-		r.warnf("the stack %s runs its steps without an image: this one is built since you ask for it", r.stack.Name)
-		wanted = zenml.Stack{}.Images(r.config, nil, true, r.facts)
-	}
-	if r.stack.ImageBuilder() == "local" && r.o.Compat && !r.stack.HasImageBuilder() && isSet(r.o.Env["ZENML_SKIP_IMAGE_BUILDER_DEFAULT"]) {
-		return &zenml.Error{File: r.o.Stack, Msg: "the stack has no image builder", Advice: "ZENML_SKIP_IMAGE_BUILDER_DEFAULT keeps ZenML from taking a local one"}
-	}
-	if r.o.Compat && len(wanted) > 0 && !isSet(r.o.Env["ZENML_SKIP_STACK_VALIDATION"]) && !allSkip(wanted) {
-		invalid = r.stack.Validate()
+		return nil
 	}
 	if err := r.checkDownload(); err != nil {
 		return err
 	}
-	checksums := make([]string, len(wanted))
-	recipes := make([]*recipe, len(wanted))
-	for i, image := range wanted { // all, before any image is looked at more closely, as ZenML does
-		c := &recipe{resolution: r, image: image, docker: image.Docker, out: &Image{Key: image.MapKey(), StepEnv: map[string]string{}}}
-		var err error
-		if c.requirements, c.apt, err = c.packages(ctx); err != nil {
-			return err
-		}
-		if checksums[i], err = c.checksum(ctx); err != nil {
-			return err
-		}
-		recipes[i] = c
+	recipes, err := r.recipesOf(ctx, wanted)
+	if err != nil {
+		return err
 	}
-	if invalid != nil {
-		return invalid
+	if err := r.checkStack(wanted); err != nil {
+		return err
 	}
 	made, known := map[string]int{}, map[string]bool{}
-	for i, c := range recipes {
+	for _, c := range recipes {
 		if known[c.out.Key] { // several components ask for the same
 			continue
 		}
 		known[c.out.Key] = true
-		at, ok := made[checksums[i]]
+		at, ok := made[c.sum]
 		if !ok {
 			if err := c.make(ctx); err != nil {
 				return err
 			}
 			at = len(r.Images)
-			made[checksums[i]] = at
+			made[c.sum] = at
 			r.Images = append(r.Images, *c.out)
 		}
-		r.Keys = append(r.Keys, Key{Name: c.out.Key, Image: at, Checksum: checksums[i]})
+		r.Keys = append(r.Keys, Key{Name: c.out.Key, Image: at, Checksum: c.sum})
 	}
 	r.Warnings = unique(r.Warnings)
 	return nil
+}
+
+// wantedImages are those that the stack asks for; where it asks for none, one
+// is made all the same unless ZenML is followed to the letter.
+func (r *resolution) wantedImages() []zenml.Image {
+	wanted := r.stack.Images(r.config, r.steps, r.o.Dynamic, r.facts)
+	if len(wanted) > 0 {
+		return wanted
+	}
+	if r.o.Compat {
+		r.warnf("the stack %s runs its steps without an image: there is nothing to build", r.stack.Name)
+		return nil
+	}
+	r.warnf("the stack %s runs its steps without an image: this one is built since you ask for it", r.stack.Name)
+	return zenml.Stack{}.Images(r.config, nil, true, r.facts)
+}
+
+// recipesOf finds what goes in all images, before any of them is looked at more
+// closely, as ZenML does.
+func (r *resolution) recipesOf(ctx context.Context, wanted []zenml.Image) ([]*recipe, error) {
+	recipes := make([]*recipe, len(wanted))
+	for i, image := range wanted {
+		c := &recipe{resolution: r, image: image, docker: image.Docker, out: &Image{Key: image.MapKey(), StepEnv: map[string]string{}}}
+		var err error
+		if c.requirements, c.apt, err = c.packages(ctx); err != nil {
+			return nil, err
+		}
+		if c.sum, err = c.checksum(ctx); err != nil {
+			return nil, err
+		}
+		recipes[i] = c
+	}
+	return recipes, nil
+}
+
+// checkStack refuses stacks that ZenML does not build for.
+func (r *resolution) checkStack(wanted []zenml.Image) error {
+	if !r.o.Compat {
+		return nil
+	}
+	if !r.stack.HasImageBuilder() && isSet(r.o.Env["ZENML_SKIP_IMAGE_BUILDER_DEFAULT"]) {
+		return &zenml.Error{File: r.o.Stack, Msg: "the stack has no image builder", Advice: "ZENML_SKIP_IMAGE_BUILDER_DEFAULT keeps ZenML from taking a local one"}
+	}
+	if isSet(r.o.Env["ZENML_SKIP_STACK_VALIDATION"]) || allSkip(wanted) {
+		return nil
+	}
+	return r.stack.Validate()
 }
 
 // checkDownload refuses what ZenML refuses: settings that leave no way to the

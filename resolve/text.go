@@ -25,7 +25,7 @@ func (r *recipe) packed(name, text string) (string, error) {
 	file := from(r.o.Dir, text)
 	info, err := os.Stat(file)
 	if err != nil {
-		return text, nil
+		return text, nil //nolint:nilerr // no file is called so, which is the rule
 	}
 	advice := "without --compat zenml the text is taken as it is"
 	if info.IsDir() {

@@ -82,6 +82,11 @@ func cliWords(flag string, v Value, known bool) []string {
 		}
 		return words
 	}
+	return cliScalar(flag, n, known)
+}
+
+// cliScalar has the flag alone for what Python takes for true.
+func cliScalar(flag string, n *yaml.Node, known bool) []string {
 	switch x := scalar(n).(type) {
 	case bool:
 		if x {
@@ -94,9 +99,6 @@ func cliWords(flag string, v Value, known bool) []string {
 		}
 		if x == 1 && !known { // Python: 1 in (True, None)
 			return []string{flag}
-		}
-		if x == 0 { // Python: 0 is not False
-			return []string{flag, "0"}
 		}
 	case float64:
 		if x == 1 && !known {

@@ -131,7 +131,7 @@ func TestEveryMisspeltKeyIsToldTheNearestName(t *testing.T) {
 }
 
 // wrongStacks are parts of stack exports that are no such, with what is said.
-var wrongStacks = []struct{ text, want, advice string }{ //nolint:gochecknoglobals // a table
+var wrongStacks = []struct{ text, want, advice string }{
 	{"", "stack.yaml:1: the file is empty", "zenml stack export"},
 	{"a\n", "stack.yaml:1: the stack must be a mapping, not a string", "write"},
 	{"[a]\n", "stack.yaml:1: the stack must be a mapping, not a list", "write"},
