@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare modes memory bench clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench conformance clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -50,6 +50,13 @@ lowered:
 
 compare: build
 	testdata/compare/compare.sh
+	testdata/compare/cases.sh $(CASES)
+
+# A real ZenML, in environments that are made once: kanso's records, stack configuration and readings of Python are its own.
+zenml: build
+	testdata/zenml/record.sh
+	testdata/zenml/server.sh
+	testdata/zenml/source.sh
 
 modes: build
 	testdata/modes/modes.sh

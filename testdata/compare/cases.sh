@@ -15,7 +15,11 @@ user=kanso-test
 ordinary_user "$user"
 chmod 755 "$WORK"
 install -m 755 "$KANSO" "$WORK/kanso"
-if [ $# = 0 ]; then set -- 05 06 07 12 13 16 19 23 46 56; fi
+some=(--some)
+if [ $# = 0 ]; then
+	some=()
+	set -- 05 06 07 12 13 16 19 23 46 56
+fi
 
 # prepare NUMBER: the projects of both, and what would have been handed to Docker.
 prepare() {
@@ -97,4 +101,4 @@ for n; do
 		fi
 	done
 done
-python3 "$ROOT/testdata/compare/tree.py" --allowed "$ROOT/testdata/compare/allowed-cases.txt" "${pairs[@]}"
+python3 "$ROOT/testdata/compare/tree.py" --allowed "$ROOT/testdata/compare/allowed-cases.txt" "${some[@]}" "${pairs[@]}"

@@ -14,6 +14,6 @@ def flow() -> None:
 
 # What is built: other settings of the pipeline, and of a step by its name.
 configured = flow.with_options(
-    settings={"docker": DockerSettings(requirements=["numpy", "scipy"], python_package_installer_args={"retries": 3})},
+    settings={"docker": DockerSettings(requirements=["numpy", "scipy"], environment={"retries": 3})},
     steps={"fetch": {"settings": {"docker": {"environment": {"source": "a b"}}}}},
 )
