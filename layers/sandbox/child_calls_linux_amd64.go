@@ -9,6 +9,22 @@ func ownerCalls() []int {
 	return []int{unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
 }
 
+const sysFstatat = unix.SYS_NEWFSTATAT
+
+// statCalls are those at which a user's own command is stopped, too.
+func statCalls() []int {
+	return []int{unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_FSTAT, unix.SYS_NEWFSTATAT, unix.SYS_STATX}
+}
+
+// statArguments reads the arguments of one.
+func statArguments(nr int, a [6]uint64) (statCall, bool) {
+	switch nr {
+	case unix.SYS_STAT, unix.SYS_LSTAT:
+		return statCall{call: call{hasPath: true, follow: nr == unix.SYS_STAT, path: a[0], dirfd: unix.AT_FDCWD}, buf: a[1]}, true
+	}
+	return commonStat(nr, a)
+}
+
 // ownerCall reads the arguments of one; it is not ok for those that change no
 // file.
 func ownerCall(nr int, a [6]uint64) (call, bool) {

@@ -11,6 +11,14 @@ func ownerCalls() []int {
 	return []int{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
 }
 
+const sysFstatat = unix.SYS_FSTATAT
+
+// statCalls are those at which a user's own command is stopped, too.
+func statCalls() []int { return []int{unix.SYS_FSTAT, unix.SYS_FSTATAT, unix.SYS_STATX} }
+
+// statArguments reads the arguments of one.
+func statArguments(nr int, a [6]uint64) (statCall, bool) { return commonStat(nr, a) }
+
 // ownerCall reads the arguments of one; it is not ok for those that change no
 // file.
 func ownerCall(nr int, a [6]uint64) (call, bool) { return commonCall(nr, a) }

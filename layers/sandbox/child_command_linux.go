@@ -34,6 +34,7 @@ type spec struct {
 	UID, GID  int
 	Groups    []int
 	One       bool // one id: changes of owner are recorded
+	Stats     bool // and the owners that are noted are shown
 	Ulimits   []Ulimit
 }
 
@@ -56,7 +57,7 @@ func (c *process) command(t *tree) (code int, err error) {
 	r := c.job.Run
 	s := spec{
 		Root: t.root, Chroot: c.job.Mode == ModeChroot, Args: r.Args, Env: r.Env, Dir: r.Dir,
-		UID: r.UID, GID: r.GID, Groups: r.Groups, One: c.job.One, Ulimits: r.Ulimits,
+		UID: r.UID, GID: r.GID, Groups: r.Groups, One: c.job.One, Stats: r.Foreign, Ulimits: r.Ulimits,
 	}
 	p, err := c.startCommand(s)
 	if err != nil {
@@ -255,7 +256,7 @@ func become(in io.Reader) (code int, err error) {
 			return 0, err
 		}
 	}
-	if err := os.Chdir(s.Dir); err != nil {
+	if err := os.Chdir(filepath.Clean(s.Dir)); err != nil {
 		return exitNoExec, fmt.Errorf("working directory: %w", err)
 	}
 	exe, code, err := find(s.Args[0], s.Env)
@@ -271,7 +272,11 @@ func become(in io.Reader) (code int, err error) {
 		}
 	}
 	if s.One {
-		if err := installFilter(); err != nil {
+		calls := ownerCalls()
+		if s.Stats {
+			calls = append(calls, statCalls()...)
+		}
+		if err := installFilter(calls); err != nil {
 			return 0, fmt.Errorf("record owners: %w", err)
 		}
 	} else if err := switchUser(s); err != nil {

@@ -137,7 +137,7 @@ func removeAll(dir string) error {
 
 // run prepares the files, runs the command and calls the verb on the changes.
 func (c *process) run(out *outcome) error {
-	t := &tree{job: c.job, merge: c.merge}
+	t := &tree{job: c.job, merge: c.merge, sockets: map[string]ownerEntry{}}
 	if err := c.prepare(t); err != nil {
 		return err
 	}

@@ -157,6 +157,15 @@ func (t *tree) own(file string, m Mount) error {
 		if err := os.Lchown(file, m.UID, m.GID); err != nil {
 			return err
 		}
+		return unix.Chmod(file, m.Mode)
+	}
+	err := unix.Lsetxattr(file, ownerXattr, fmt.Appendf(nil, "%d:%d:0%o", m.UID, m.GID, m.Mode), 0)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) { // as with sockets, and tmpfs before Linux 6.6
+		if at, err := t.inside(m.Target); err == nil {
+			t.sockets[at[1:]] = ownerEntry{m.UID, m.GID}
+		}
+	} else if err != nil {
+		return err
 	}
 	return unix.Chmod(file, m.Mode)
 }

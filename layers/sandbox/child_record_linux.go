@@ -60,11 +60,11 @@ const keptXattr = "user.containers.kept_owner"
 
 // installFilter stops this thread, and what it becomes, at changes of owner,
 // and hands the filter's descriptor to the recorder.
-func installFilter() error {
+func installFilter(calls []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	prog := filter()
+	prog := filter(calls)
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&fprog)))
 	if errno != 0 {
@@ -76,10 +76,9 @@ func installFilter() error {
 	return unix.Close(int(fd))
 }
 
-// filter stops at the system calls of this architecture that change owners.
-func filter() []unix.SockFilter {
+// filter stops at system calls of this architecture.
+func filter(calls []int) []unix.SockFilter {
 	const nrOffset, archOffset = 0, 4
-	calls := ownerCalls()
 	prog := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: archOffset},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1, Jf: 0},
@@ -103,6 +102,7 @@ type recorder struct {
 	table map[string]ownerEntry
 	// inodes are those of the table's entries, which may be given other names.
 	inodes map[uint64]string
+	below  map[string]ownerEntry // what lower trees note
 	stop   bool
 }
 
@@ -129,6 +129,9 @@ func newRecorder(socket *os.File, t *tree) (*recorder, error) {
 		return nil, err
 	}
 	r := &recorder{t: t, fd: fds[0], done: make(chan struct{}), table: map[string]ownerEntry{}, inodes: map[uint64]string{}}
+	if t.job.Run.Foreign {
+		r.below = t.readTables()
+	}
 	go r.serve()
 	return r, nil
 }
@@ -216,6 +219,10 @@ func (r *recorder) serve() {
 		resp := response{ID: req.ID}
 		if resp.Val, err = r.answer(req); err != nil {
 			resp.Val = 0
+		}
+		if errors.Is(err, errKernel) {
+			resp.Flags = continueFlag
+		} else if err != nil {
 			resp.Error = -int32(unix.EIO)
 			var errno unix.Errno
 			if errors.As(err, &errno) {
@@ -232,6 +239,9 @@ func (r *recorder) answer(req notification) (int64, error) {
 	proc := filepath.Join(r.t.proc, strconv.Itoa(int(req.PID)))
 	if req.Data.Nr == unix.SYS_GETGROUPS {
 		return r.groups(proc, req)
+	}
+	if s, ok := statArguments(int(req.Data.Nr), a); ok {
+		return 0, r.stat(proc, req, s)
 	}
 	c, ok := ownerCall(int(req.Data.Nr), a)
 	if !ok {
@@ -357,8 +367,8 @@ func (r *recorder) record(f found, uid, gid uint32) error {
 		_, _ = fmt.Sscanf(string(buf[:n]), "%d:%d:", &was.UID, &was.GID) // a broken one is none
 	}
 	// Programs that write a file anew give it the owner that they saw, which is
-	// root whoever owned it.
-	if err != nil && merge(was.UID, uid) == was.UID && merge(was.GID, gid) == was.GID {
+	// root whoever owned it, if they are not shown what is noted.
+	if err != nil && !run.Foreign && merge(was.UID, uid) == was.UID && merge(was.GID, gid) == was.GID {
 		return unix.Setxattr(self, keptXattr, []byte("y"), 0)
 	}
 	mode := st.Mode & 0o7777

@@ -27,9 +27,10 @@ type tree struct {
 	proc   string   // where this process sees the command's processes
 	top    string   // what is on top of lower trees is below it
 	// merge copies what stacked trees show into a directory.
-	merge  func(lowers []string, dst string) error
-	places []placed         // where nothing can be mounted
-	rights map[string]right // modes to be given back
+	merge   func(lowers []string, dst string) error
+	places  []placed              // where nothing can be mounted
+	rights  map[string]right      // modes to be given back
+	sockets map[string]ownerEntry // that are mounted
 }
 
 // stacked are the directories of an overlay.

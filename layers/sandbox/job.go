@@ -29,6 +29,7 @@ type runJob struct {
 	Hostname  string
 	Hosts     []string
 	Ulimits   []Ulimit
+	Foreign   bool
 	ShmSize   int64
 	Keep      string
 }

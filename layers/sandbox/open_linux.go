@@ -225,7 +225,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	j := job{Kind: jobRun, Owners: s.Owners(), Scratch: scratch, Run: &runJob{
 		Lowers: c.Lowers, Args: c.Args, Env: c.Env, Dir: c.Dir, UID: c.UID, GID: c.GID, Groups: c.Groups,
 		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Hosts: c.Hosts,
-		Ulimits: c.Ulimits, ShmSize: c.ShmSize, Keep: c.Keep,
+		Ulimits: c.Ulimits, ShmSize: c.ShmSize, Foreign: c.Foreign, Keep: c.Keep,
 	}}
 	st := streams{stdin: c.Stdin, direct: c.Discard}
 	last := &tail{}

@@ -167,8 +167,9 @@ type Command struct {
 	Ulimits  []Ulimit
 	// ShmSize is the size of /dev/shm in bytes; 0 is the kernel's choice.
 	ShmSize int64
-	// Foreign says that the command is not ours, so that ModeLoader, which
-	// isolates nothing, refuses it.
+	// Foreign says that the command is not ours: ModeLoader, which isolates
+	// nothing, refuses it, and with one id it is shown the owners that are noted,
+	// which takes time.
 	Foreign bool
 	// Stdin nil is empty. Stdout and Stderr may be nil and may be the same.
 	Stdin          io.Reader
