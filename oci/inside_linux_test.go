@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
@@ -126,6 +128,28 @@ func programs() map[string]func(args ...string) error {
 				return fmt.Errorf("%s could be written to", args[0])
 			}
 			return nil
+		},
+		"unreadable": func(args ...string) error {
+			if _, err := os.ReadFile(args[0]); !errors.Is(err, fs.ErrPermission) {
+				return fmt.Errorf("reading %s: %v", args[0], err) //nolint:errorlint // it may be nil
+			}
+			return nil
+		},
+		"owners": func(args ...string) error {
+			for _, p := range args {
+				var st unix.Stat_t
+				if err := unix.Lstat(p, &st); err != nil {
+					return err
+				}
+				fmt.Printf("%s %d:%d\n", p, st.Uid, st.Gid)
+			}
+			return nil
+		},
+		"limit": func(...string) error {
+			var l unix.Rlimit
+			err := unix.Getrlimit(unix.RLIMIT_FSIZE, &l)
+			fmt.Println(l.Cur, l.Max)
+			return err
 		},
 		"change": changeEverything,
 		"look":   look,

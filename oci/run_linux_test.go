@@ -3,6 +3,7 @@ package oci_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -242,4 +244,85 @@ func entriesOf(t *testing.T, img *oci.Image, below int) []layers.Entry {
 		all = append(all, list.Entries...)
 	}
 	return all
+}
+
+func TestAUserMayNotWhatItMayNot(t *testing.T) {
+	base := runBase(t, append(usual(),
+		layers.File{Path: "home/app", Mode: fs.ModeDir | 0o700, UID: 1000, GID: 1001}, layers.File{Path: "team", Mode: fs.ModeDir | 0o770, GID: 2000},
+		file("etc/secret", "s", 0o600), layers.File{Path: "root", Mode: fs.ModeDir | 0o700},
+	)...)
+	for name, w := range ways() {
+		t.Run(name, func(t *testing.T) {
+			b, out := running(t, w, nil)
+			steps := []plan.Step{plan.Set{User: "app"}}
+			for _, args := range [][]string{
+				{"refused", "/etc/x"}, {"refused", "/root/x"}, {"unreadable", "/etc/secret"}, {"write", "/home/app/f", "/team/f", "/tmp/f"},
+			} {
+				steps = append(steps, run(args...))
+			}
+			img, err := b.Build(t.Context(), plan.Plan{Stages: []plan.Stage{{Base: base, Steps: steps}}})
+			if err != nil {
+				t.Fatal(err, out)
+			}
+			want := []string{
+				"5 0755 0:0 home/", "5 0700 1000:1001 home/app/", "0 0644 1000:1001 home/app/f 7", "5 0770 0:2000 team/", "0 0644 1000:1001 team/f 7",
+				"5 1777 0:0 tmp/", "0 0644 1000:1001 tmp/f 7",
+			}
+			got := headers(t, img, 2)
+			slices.Sort(want)
+			slices.Sort(got)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestOwnersAreShownAsTheyAre(t *testing.T) {
+	base := runBase(t, append(usual(), layers.File{Path: "mine", Mode: 0o644, UID: 3, GID: 4}, layers.File{Path: "link", Mode: fs.ModeSymlink | 0o777, Link: "mine", UID: 5, GID: 6})...)
+	for name, w := range ways() {
+		t.Run(name, func(t *testing.T) {
+			b, out := running(t, w, nil)
+			r := run("owners", "/mine", "/link", "/etc", "/made", "/token")
+			r.Mounts = []plan.Mount{{Type: plan.MountSecret, ID: "token", Target: "/token", UID: 7, GID: 8}}
+			b.Secrets = map[string]string{"token": filepath.Join(b.Context, "token")}
+			if err := os.WriteFile(b.Secrets["token"], nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			build(t, b, base, plan.Write{Files: []plan.File{{Path: "/made", Mode: 0o600}}, Owner: "9:10"}, r)
+			if d := cmp.Diff("/mine 3:4\n/link 5:6\n/etc 0:0\n/made 9:10\n/token 7:8\n", out.String()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestLimitsAreSetOrRefused(t *testing.T) {
+	base := runBase(t, usual()...)
+	b, out := running(t, way{}, nil)
+	r := run("limit")
+	r.Ulimits = []plan.Ulimit{{Name: "fsize", Soft: 1 << 30, Hard: 1 << 31}}
+	build(t, b, base, r)
+	if out.String() != "1073741824 2147483648\n" {
+		t.Errorf("the limits are %s", out)
+	}
+	for name, l := range map[string]plan.Ulimit{
+		"ulimit nofile=1099511627776:1099511627776: the hard limit is ": {Name: "nofile", Soft: 1 << 40, Hard: 1 << 40},
+		"ulimit files: there is no such limit":                          {Name: "files"},
+	} {
+		r.Ulimits = []plan.Ulimit{l}
+		if _, err := b.Build(t.Context(), plan.Plan{Stages: []plan.Stage{{Base: base, Steps: []plan.Step{r}}}}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAFailureSaysWhatFailedAndHow(t *testing.T) {
+	b, out := running(t, way{}, nil)
+	p := plan.Plan{Stages: []plan.Stage{{Base: runBase(t, usual()...), Steps: []plan.Step{run("fail")}, Lines: []string{"Dockerfile:7"}}}}
+	_, err := b.Build(t.Context(), p)
+	var exit *sandbox.ExitError
+	if !errors.As(err, &exit) || exit.Code != 1 || exit.Tail != "what went wrong" || !strings.HasPrefix(err.Error(), "Dockerfile:7: RUN prog fail: ") {
+		t.Errorf("got %v, output %s", err, out)
+	}
 }
