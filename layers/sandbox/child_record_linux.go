@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -264,38 +263,6 @@ func (r *recorder) valid(req notification) bool {
 	id := req.ID
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifValid, uintptr(unsafe.Pointer(&id)))
 	return errno == 0
-}
-
-// groups writes the groups that the command would have into its memory.
-func (r *recorder) groups(proc string, req notification) (int64, error) {
-	run := r.t.job.Run
-	groups := run.Groups
-	if !slices.Contains(groups, run.GID) {
-		groups = append([]int{run.GID}, groups...)
-	}
-	size, at := int(int32(req.Data.Args[0])), int64(req.Data.Args[1])
-	if size == 0 {
-		return int64(len(groups)), nil
-	}
-	if size < len(groups) {
-		return 0, unix.EINVAL
-	}
-	f, err := os.OpenFile(filepath.Join(proc, "mem"), os.O_RDWR, 0)
-	if err != nil {
-		return 0, unix.EFAULT
-	}
-	defer f.Close()
-	if !r.valid(req) {
-		return 0, unix.EINTR
-	}
-	var data []byte
-	for _, g := range groups {
-		data = binary.NativeEndian.AppendUint32(data, uint32(g))
-	}
-	if _, err := f.WriteAt(data, at); err != nil {
-		return 0, unix.EFAULT
-	}
-	return int64(len(groups)), nil
 }
 
 // target holds the file that a system call is about.

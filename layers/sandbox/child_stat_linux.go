@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -123,6 +125,38 @@ func (r *recorder) noted(f found) (uid, gid int, ok bool) {
 		e.GID = below.GID
 	}
 	return e.UID, e.GID, found || changed
+}
+
+// groups writes the groups that the command would have into its memory.
+func (r *recorder) groups(proc string, req notification) (int64, error) {
+	run := r.t.job.Run
+	groups := run.Groups
+	if !slices.Contains(groups, run.GID) {
+		groups = append([]int{run.GID}, groups...)
+	}
+	size, at := int(int32(req.Data.Args[0])), int64(req.Data.Args[1])
+	if size == 0 {
+		return int64(len(groups)), nil
+	}
+	if size < len(groups) {
+		return 0, unix.EINVAL
+	}
+	f, err := os.OpenFile(filepath.Join(proc, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return 0, unix.EFAULT
+	}
+	defer f.Close()
+	if !r.valid(req) {
+		return 0, unix.EINTR
+	}
+	var data []byte
+	for _, g := range groups {
+		data = binary.NativeEndian.AppendUint32(data, uint32(g))
+	}
+	if _, err := f.WriteAt(data, at); err != nil {
+		return 0, unix.EFAULT
+	}
+	return int64(len(groups)), nil
 }
 
 // readTables reads the owners of what cannot carry attributes: of lower trees, of
