@@ -23,12 +23,14 @@ test: test-self
 test-self: build
 	$(GO) vet ./...
 	testdata/e2e/base.sh
+	testdata/dockerfile/bases.sh
 	testdata/e2e/odd.sh $(GO) test ./...
 	testdata/e2e/odd.sh testdata/e2e/all.sh
 
 # As the user kanso-test, who has no subordinate ids, from a copy that it can read.
 test-user: build
 	testdata/e2e/base.sh
+	testdata/dockerfile/bases.sh
 	testdata/e2e/user.sh
 
 # The race detector needs cgo and a C compiler.
@@ -47,6 +49,10 @@ cross:
 # Dockerfiles are lowered as BuildKit's own front end converts them.
 lowered:
 	cd testdata/tools/llb && $(GO) test ./...
+
+# Dockerfiles give what they give with BuildKit; testdata/dockerfile/conformance.sh --reference asks it again.
+conformance:
+	testdata/dockerfile/conformance.sh
 
 compare: build
 	testdata/compare/compare.sh

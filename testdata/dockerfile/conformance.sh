@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Each Dockerfile in testdata/dockerfile/cases gives with kanso what it gives with BuildKit.
 #
-#   conformance.sh                 kanso's images are those that are recorded in the cases
+#   conformance.sh                 kanso's images are those that are recorded in the cases, root's and an ordinary user's
 #   conformance.sh --reference     those that are recorded are BuildKit's; needs root, builds BuildKit once
 #   conformance.sh --record        BuildKit is asked anew, and the cases are rewritten
 #
@@ -35,15 +35,34 @@ buildkit_start() {
 	fail "buildkitd does not answer: $(cat "$BUILDKIT/log")"
 }
 
+# compared COMMAND...: the cases, by the test program that COMMAND runs in cmd/kanso.
+compared() { "$@" "$WORK/kanso.test" -test.timeout 30m -test.run "TestDockerfiles/${CASES:-}|TestCasesCoverTheLanguage"; }
+
 workspace conformance
+(cd "$ROOT" && go test -c -o "$WORK/kanso.test" ./cmd/kanso)
+cd "$ROOT/cmd/kanso"
 case ${1:-} in
---reference) buildkit_start ;;
+--reference)
+	buildkit_start
+	compared env
+	;;
 --record)
 	buildkit_start
-	export UPDATE_ANSWERS=1
+	UPDATE_ANSWERS=1 compared env
 	;;
-"") ;;
+"")
+	need git git
+	compared "$ROOT/testdata/e2e/odd.sh"
+	holds "as $(id -un)"
+	[ "$(id -u)" = 0 ] || exit 0
+	source "$ROOT/testdata/e2e/users.sh"
+	ordinary_user kanso-test
+	mkdir "$WORK/copy"
+	(cd "$ROOT" && tar -cf - cmd/kanso testdata) | tar -xf - -C "$WORK/copy"
+	chmod -R a+rX "$WORK"
+	cd "$WORK/copy/cmd/kanso"
+	compared as_user kanso-test "$WORK/copy/testdata/e2e/odd.sh"
+	holds "as kanso-test"
+	;;
 *) fail "no such flag: $1" ;;
 esac
-cd "$ROOT/cmd/kanso"
-go test -count 1 -timeout 30m -run "TestDockerfiles/${CASES:-}" .
