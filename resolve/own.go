@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func Dockerfile(ctx context.Context, o DockerfileOptions, bases Bases) (Result, 
 func lowerFile(ctx context.Context, o DockerfileOptions, bases Bases) (dockerfile.Lowered, []string, error) {
 	f := filler{
 		file: o.File, text: strings.Split(string(o.Text), "\n"),
-		contexts: map[string]*buildContext{}, dirs: maps.Clone(o.Dirs),
+		contexts: map[string]*buildContext{}, dirs: maps.Clone(o.Dirs), taken: map[string]map[string]bool{},
 	}
 	var ignore ignorePatterns
 	if !o.Whole {
@@ -100,6 +101,7 @@ func lowerFile(ctx context.Context, o DockerfileOptions, bases Bases) (dockerfil
 			return low, nil, err
 		}
 	}
+	f.parents(low.Plan.Stages)
 	return low, warnings, nil
 }
 
@@ -121,6 +123,51 @@ type filler struct {
 	text     []string                 // its lines
 	contexts map[string]*buildContext // by name, that without one being the main one
 	dirs     map[string]string
+	taken    map[string]map[string]bool // what steps need of each context
+}
+
+// parents gives patterns that nothing matches the directory that they look in, if
+// another step needs something in it. BuildKit sends all that is needed of a
+// context at once: whether the directory is there is a matter of all steps.
+func (f *filler) parents(stages []plan.Stage) {
+	for _, s := range stages {
+		for i, step := range s.Steps {
+			c, ok := step.(plan.Copy)
+			if !ok || !inContext(c.From) {
+				continue
+			}
+			for _, p := range c.Patterns {
+				dir := fixedParts(p)
+				for ; f.taken[c.From.Context][dir] && !slices.Contains(c.Files, dir); dir = path.Dir(dir) {
+					c.Files = append(slices.Clip(c.Files), dir)
+				}
+			}
+			slices.Sort(c.Files)
+			s.Steps[i] = c
+		}
+	}
+}
+
+// fixedParts is the directory of a context that a pattern looks in.
+func fixedParts(pattern string) string {
+	dir := "."
+	for _, p := range splitPath(pattern, false) {
+		if p.wild() {
+			break
+		}
+		dir = path.Join(dir, p.name)
+	}
+	return dir
+}
+
+// take notes what a step needs of a context.
+func (f *filler) take(from string, files []string) {
+	if f.taken[from] == nil {
+		f.taken[from] = map[string]bool{}
+	}
+	for _, p := range files {
+		f.taken[from][p] = true
+	}
 }
 
 func (f *filler) stage(ctx context.Context, s *plan.Stage, lend []string) error {
@@ -185,6 +232,7 @@ func (f *filler) copy(ctx context.Context, c *plan.Copy) error {
 	if c.Files, missing, err = from.choose(ctx, c.Patterns, c.Parents); err != nil {
 		return err
 	}
+	f.take(c.From.Context, c.Files)
 	return from.lacks(c.From.Context, missing)
 }
 
@@ -205,6 +253,7 @@ func (f *filler) mounts(ctx context.Context, r *plan.Run) error {
 		if m.Files, missing, err = from.chooseLiteral(ctx, m.Path); err != nil {
 			return err
 		}
+		f.take(m.From.Context, m.Files)
 		if err := from.lacks(m.From.Context, missing); err != nil {
 			return err
 		}

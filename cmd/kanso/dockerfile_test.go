@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -46,19 +47,24 @@ func TestDockerfiles(t *testing.T) {
 	case testing.Short():
 		each = 40
 	}
-	for i, file := range caseFiles(t) {
+	files := caseFiles(t)
+	var ran atomic.Int64
+	for i, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		if i%each != 0 {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			ran.Add(1)
 			checkCase(t, readCase(t, file), builder, bases, known)
 		})
 	}
-	if each == 1 {
-		t.Cleanup(func() { known.unused(t) })
-	}
+	t.Cleanup(func() {
+		if int(ran.Load()) == len(files) {
+			known.unused(t)
+		}
+	})
 }
 
 func caseFiles(t *testing.T) []string {
