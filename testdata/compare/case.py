@@ -29,6 +29,19 @@ ADAPTED = {
         ("run.yaml", "no-cache-dir: true", "no-cache-dir: null", "uv takes no --no-cache-dir=True"),
         ("run.yaml", "[a, b]", "[tomli, iniconfig]", "a and b are no packages"),
     ],
+    "20": [("run.yaml", "[a]", "[tomli]", "a is no package")],
+    "21": [
+        ("run.yaml", "[a]", "[tomli]", "a is no package"),
+        ("run.yaml", "uv pip install .", "uv pip install iniconfig==2.0.0", "the project cannot be installed"),
+    ],
+    "25": [
+        ("run.yaml", "[a]", "[tomli]", "a is no package"),
+        ("run.yaml", "[b]", "[iniconfig]", "b is no package"),
+    ],
+    "57": [
+        ("run.yaml", "[a]", "[tomli]", "a is no package"),
+        ("run.yaml", "[b]", "[iniconfig]", "b is no package"),
+    ],
     "23": [
         ("run.yaml", "tensorflow==2.8.0", "threadpoolctl==3.5.0", "no tensorflow for Python 3.11 is as old"),
     ],
