@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ type FileSet struct {
 	rules      ignoreRules
 	dropIgnore bool
 	dropped    map[string]string // what stays out for a reason of ours
+	unasked    string            // why what no rule drops may stay out
 }
 
 // without takes a path, and what is below it, out of the set unless it is
@@ -264,8 +266,12 @@ func (s FileSet) Why(p string) (Decision, error) {
 		d.Note = why
 		return d, nil
 	}
-	if r, out := s.rules.decide(rel); r != nil {
-		d.Pattern, d.Line, d.Note = r.text, r.line, r.note
+	r, out := s.rules.decide(rel)
+	if !d.Included && !out {
+		d.Note = s.unasked
+	}
+	if r != nil {
+		d.Pattern, d.Line, d.Note = r.text, r.line, cmp.Or(r.note, d.Note)
 		if r.line > 0 {
 			d.File = s.IgnoreFile
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,10 +66,51 @@ func Dockerfile(ctx context.Context, o DockerfileOptions, bases Bases) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
+	files, err := filesOf(low.Plan, o)
+	if err != nil {
+		return Result{}, err
+	}
 	return Result{
 		Images:  []Image{{Plan: low.Plan, StepEnv: low.StepEnv, Contexts: o.Dirs, Epoch: low.Epoch}},
-		Context: o.Context, Warnings: warnings,
+		Context: o.Context, Warnings: warnings, Files: files,
 	}, nil
+}
+
+// filesOf are the files of the build context that steps of a plan may need.
+func filesOf(p plan.Plan, o DockerfileOptions) (FileSet, error) {
+	set := FileSet{Root: o.Context, unasked: "no step asks for it"}
+	for _, s := range p.Stages {
+		for _, step := range s.Steps {
+			switch step := step.(type) {
+			case plan.Copy:
+				if inContext(step.From) && step.From.Context == "" {
+					set.Paths = append(set.Paths, step.Files...)
+				}
+			case plan.Run:
+				for _, m := range step.Mounts {
+					if inContext(m.From) && m.From.Context == "" {
+						set.Paths = append(set.Paths, m.Files...)
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(set.Paths)
+	set.Paths = slices.Compact(set.Paths)
+	for _, name := range set.Paths {
+		if info, err := os.Lstat(filepath.Join(o.Context, filepath.FromSlash(name))); err == nil && info.Mode().IsRegular() {
+			set.Size += info.Size()
+		}
+	}
+	if o.Whole {
+		return set, nil
+	}
+	ignore, err := readIgnoreFile(o.Ignore, o.Beside, o.Context)
+	set.IgnoreFile, set.rules.file = ignore.file, ignore.file
+	if err == nil {
+		err = set.rules.readDocker(string(ignore.data))
+	}
+	return set, err
 }
 
 // lowerFile turns a Dockerfile into a plan whose steps have their files.

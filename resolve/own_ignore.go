@@ -18,6 +18,7 @@ import (
 // about a directory need not be asked again; the zero value ignores nothing.
 type ignorePatterns struct {
 	file    string // as it is named in messages
+	data    []byte
 	matcher *patternmatcher.PatternMatcher
 	texts   []string // with their exclamation marks
 	lines   []int
@@ -28,7 +29,7 @@ type ignorePatterns struct {
 
 // readPatterns reads an ignore file.
 func readPatterns(file string, data []byte) (ignorePatterns, error) {
-	p := ignorePatterns{file: file, plain: true}
+	p := ignorePatterns{file: file, data: data, plain: true}
 	n := 0
 	for line := range strings.Lines(string(data)) {
 		n++

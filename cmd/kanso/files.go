@@ -13,16 +13,36 @@ import (
 
 func (a *app) filesVerb() *cobra.Command {
 	var project projectFlags
+	var docker dockerfileFlags
+	var registry registryFlags
 	var dir string
 	c := &cobra.Command{
 		Use:   "files [PATH...]",
 		Short: "List the files that go in, or say of paths what decided",
-		Long: `List the files of the project that go in the image, with their total size. Of paths it is
-said whether they go in, and which rule of which line decided.`,
+		Long: `List the files of the project that go in the image, with their total size; with -f those
+of a build context that steps of a Dockerfile may need. Of paths it is said whether they go
+in, and which rule of which line decided.`,
 	}
 	project.add(c)
-	c.Flags().StringVarP(&dir, "directory", "C", ".", "the project's `DIR`")
+	projectOnly := projectNames(c.Flags())
+	docker.add(c)
+	registry.add(c)
+	cacheDir := cacheFlag(c)
+	c.Flags().StringVarP(&dir, "directory", "C", ".", "the project's or the context's `DIR`")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := docker.check(projectOnly); err != nil {
+			return err
+		}
+		if docker.given() {
+			if err := isDir(dir); err != nil {
+				return fmt.Errorf("--directory: %w", err)
+			}
+			r, err := a.resolve(c.Context(), docker, project, registry, *cacheDir, []string{dir})
+			if err != nil {
+				return err
+			}
+			return a.list(r.Files, args)
+		}
 		o, err := project.options(a.env, []string{dir})
 		if err != nil {
 			return err
@@ -38,6 +58,11 @@ func (a *app) files(ctx context.Context, o resolve.Options, paths []string) erro
 		return err
 	}
 	a.warn(set.Warnings...)
+	return a.list(set, paths)
+}
+
+// list prints files, or says of paths what decided.
+func (a *app) list(set resolve.FileSet, paths []string) error {
 	out := &errWriter{w: a.stdout}
 	if len(paths) > 0 {
 		return why(out, set, paths)
