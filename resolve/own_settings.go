@@ -207,6 +207,8 @@ func (r *recipe) ownOption(o *DockerfileOptions, name string, words []string) (t
 			o.Ulimits = append(o.Ulimits, limit)
 			return err
 		})
+	case "cache_from":
+		r.out.CacheFrom = append(r.out.CacheFrom, words...)
 	case "secret":
 		r.out.Secrets = append(r.out.Secrets, words...)
 	case "ssh":
@@ -225,6 +227,8 @@ func (r *recipe) mainOptions() {
 		case "pull", "labels", "platform", "build_args":
 		case "no_cache":
 			r.out.NoCache = true
+		case "cache_from":
+			r.out.CacheFrom = append(r.out.CacheFrom, option.Words...)
 		default:
 			r.Warnings = append(r.Warnings, r.docker.Warnf("build_config.build_options", "%s has no meaning here, ignored", option.Name))
 		}

@@ -131,6 +131,8 @@ type Image struct {
 	// Secrets and SSH are options of the settings with the names and the values
 	// of docker build's flags.
 	Secrets, SSH []string
+	// CacheFrom are images that layers may be taken from, as the settings say.
+	CacheFrom []string
 	// Epoch is the time in seconds that a Dockerfile's SOURCE_DATE_EPOCH names;
 	// nil for most.
 	Epoch *int64

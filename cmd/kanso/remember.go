@@ -50,7 +50,7 @@ func cacheImage(from string) (string, error) {
 }
 
 // memory are the images that are asked, in order: those that are there under
-// the names to be pushed, then those that flags name.
+// the names to be pushed, then those that flags and settings name.
 func (r *rememberFlags) memory(client *oci.Client, t *target, push bool) *oci.Memory {
 	if slices.Contains(r.from, "none") {
 		return nil
@@ -61,7 +61,7 @@ func (r *rememberFlags) memory(client *oci.Client, t *target, push bool) *oci.Me
 			m.Refs = append(m.Refs, tag.Name())
 		}
 	}
-	for _, from := range r.from {
+	for _, from := range slices.Concat(r.from, t.CacheFrom) {
 		if ref, err := cacheImage(from); err == nil && !slices.Contains(m.Refs, ref) {
 			m.Refs = append(m.Refs, ref)
 		}
