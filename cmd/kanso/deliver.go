@@ -69,7 +69,7 @@ func (t *target) name(client *oci.Client, push bool) error {
 		t.tags = append(t.tags, tag)
 	}
 	if len(t.tags) == 0 {
-		return usagef("--push needs a name: -t NAME, or --pipeline NAME and a stack with a container registry")
+		return usagef("--push needs a name: -t NAME, or for a project --pipeline NAME and a stack with a container registry")
 	}
 	return nil
 }

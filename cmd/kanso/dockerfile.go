@@ -125,6 +125,9 @@ func (d *dockerfileFlags) options(env environ, platform string) (resolve.Dockerf
 		}
 		o.Labels[name] = value
 	}
+	if strings.Contains(platform, ",") {
+		return o, usagef("--platform %s: an image is for one platform here", platform)
+	}
 	if epoch := env["SOURCE_DATE_EPOCH"]; epoch != "" && o.BuildArgs["SOURCE_DATE_EPOCH"] == "" {
 		o.BuildArgs["SOURCE_DATE_EPOCH"] = epoch
 	}
