@@ -87,6 +87,9 @@ func describeImage(img *oci.Image, t times) (imageInfo, error) {
 			"deliver": t.done.Sub(t.built).Seconds(), "total": t.done.Sub(t.start).Seconds(),
 		},
 	}
+	if img.Base.Ref == oci.Scratch {
+		info.Base.Digest = "" // it is no image
+	}
 	if img.Base.Name != "" {
 		info.Base.Name = img.Base.Name
 	}
