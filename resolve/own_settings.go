@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -83,10 +84,8 @@ func (r *recipe) takeOwn(p plan.Plan, o DockerfileOptions, text []byte) {
 			case plan.Copy:
 				s.Steps[i] = moved(step, o.Context, text)
 			case plan.Run:
-				for j, m := range step.Mounts {
-					if m.Type == plan.MountBind && inContext(m.From) && m.From.Context == "" && o.Context != "" {
-						step.Mounts[j].From.Context = ownContext
-					}
+				if o.Context != "" {
+					moveMounts(step.Mounts)
 				}
 			case plan.Set:
 				if len(step.OnBuild) > 0 {
@@ -116,6 +115,15 @@ func moved(c plan.Copy, root string, text []byte) plan.Copy {
 		c.Patterns, c.Files = []string{dockerfileName}, nil
 	}
 	return c
+}
+
+// moveMounts gives bind mounts of the build context the name that it has.
+func moveMounts(list []plan.Mount) {
+	for i, m := range list {
+		if m.Type == plan.MountBind && inContext(m.From) && m.From.Context == "" {
+			list[i].From.Context = ownContext
+		}
+	}
 }
 
 // baseEnv is the environment of what the image stands on.
@@ -159,64 +167,48 @@ func (r *recipe) ownOptions(o *DockerfileOptions) error {
 
 // ownOption reads an option, and says whether it means something.
 func (r *recipe) ownOption(o *DockerfileOptions, name string, words []string) (taken bool, err error) {
-	each := func(f func(word string) error) error {
-		for _, w := range words {
-			if err := f(w); err != nil {
-				return err
-			}
-		}
-		return nil
+	add := func(to *[]string) func(string) error {
+		return func(w string) error { *to = append(*to, w); return nil }
 	}
-	last := ""
-	if len(words) > 0 {
-		last = words[len(words)-1]
-	}
-	switch name {
-	case "pull": // registries are always asked
-	case "no_cache":
-		r.out.NoCache = true
-	case "target":
-		o.Target = last
-	case "platform":
-		if o.Platform == "" {
-			o.Platform = last
-		}
-	case "labels", "build_args":
-		to := o.Labels
-		if name == "build_args" {
-			to = o.BuildArgs
-		}
-		err = each(func(w string) error {
+	set := func(to map[string]string) func(string) error {
+		return func(w string) error {
 			k, v, _ := strings.Cut(w, "=")
 			to[k] = v
 			return nil
-		})
-	case "network_mode":
-		o.Network, err = ParseNetwork(last)
-	case "shm_size":
-		o.ShmSize, err = ParseBytes(last)
-	case "extra_hosts":
-		err = each(func(w string) error {
+		}
+	}
+	read, ok := map[string]func(word string) error{
+		"pull":         func(string) error { return nil }, // registries are always asked
+		"no_cache":     func(string) error { r.out.NoCache = true; return nil },
+		"target":       func(w string) error { o.Target = w; return nil },
+		"platform":     func(w string) error { o.Platform = cmp.Or(r.o.Platform, w); return nil },
+		"labels":       set(o.Labels),
+		"build_args":   set(o.BuildArgs),
+		"network_mode": func(w string) (err error) { o.Network, err = ParseNetwork(w); return err },
+		"shm_size":     func(w string) (err error) { o.ShmSize, err = ParseBytes(w); return err },
+		"extra_hosts": func(w string) error {
 			host, err := ParseHost(w)
 			o.Hosts = append(o.Hosts, host)
 			return err
-		})
-	case "ulimits":
-		err = each(func(w string) error {
+		},
+		"ulimits": func(w string) error {
 			limit, err := ParseUlimit(w)
 			o.Ulimits = append(o.Ulimits, limit)
 			return err
-		})
-	case "cache_from":
-		r.out.CacheFrom = append(r.out.CacheFrom, words...)
-	case "secret":
-		r.out.Secrets = append(r.out.Secrets, words...)
-	case "ssh":
-		r.out.SSH = append(r.out.SSH, words...)
-	default:
+		},
+		"cache_from": add(&r.out.CacheFrom),
+		"secret":     add(&r.out.Secrets),
+		"ssh":        add(&r.out.SSH),
+	}[name]
+	if !ok {
 		return false, nil
 	}
-	return true, err
+	for _, w := range words {
+		if err := read(w); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // mainOptions reads the options that ZenML's image is built with; those that
