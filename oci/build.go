@@ -66,6 +66,9 @@ type Builder struct {
 	Annotations map[string]string
 	// NoCache makes every layer again.
 	NoCache bool
+	// Name tells the image from others that are built with the same store, for
+	// saying what changed since it was built last.
+	Name string
 	// Remembered has layers that the store does not have; nil has none.
 	Remembered *Memory
 	// Output takes what steps print; nil drops it.
@@ -101,7 +104,9 @@ type StepReport struct {
 	Unknown  bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
 	DiffID   string        `json:"diff_id,omitempty"`
 	Digest   string        `json:"digest,omitempty"`
-	Size     int64         `json:"size,omitempty"` // compressed, in bytes
+	Size     int64         `json:"size,omitempty"`    // compressed, in bytes
+	Bytes    int64         `json:"bytes,omitempty"`   // in an explanation: of the contents of a layer that is not there
+	Changed  []string      `json:"changed,omitempty"` // in an explanation: what of the key is not as in the last build
 	Duration time.Duration `json:"duration_ns,omitempty"`
 }
 
@@ -118,6 +123,7 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 	if err := b.Store.Flush(); err != nil {
 		b.note("remember file hashes: %v", err)
 	}
+	b.keepLast(states)
 	st := states[len(states)-1]
 	img, err := b.image(p, st)
 	if err != nil {
@@ -147,7 +153,7 @@ func (b *Builder) Explain(ctx context.Context, p plan.Plan) ([]StepReport, error
 	if err != nil {
 		return nil, err
 	}
-	return reports(states), nil
+	return b.compared(states), nil
 }
 
 // reports are those of all stages.
@@ -183,6 +189,7 @@ func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
 // work is one layer to be had: from the store under its key, or by making it.
 type work struct {
 	step, kind, key string
+	parts           parts // of the key
 	make            func(ctx context.Context) (v1.Hash, v1.Descriptor, error)
 	list            *layers.Listing // what is in it; nil if that is not known before it is made
 	runs            bool            // making it starts a process
@@ -193,6 +200,7 @@ type work struct {
 func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	start := b.now()
 	r := StepReport{Step: w.step, Kind: w.kind, Key: w.key}
+	st.parts[w.key] = w.parts
 	if st.missed && w.runs || st.missedRun && w.adopts {
 		r.Key, r.Unknown = "", true
 		st.report(r)
@@ -209,6 +217,9 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.missed, st.missedRun = true, st.missedRun || w.runs
 		if w.list != nil {
 			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list})
+			for _, e := range w.list.Entries {
+				r.Bytes += e.Size
+			}
 		}
 		st.report(r)
 		return nil

@@ -39,7 +39,8 @@ func (b *Builder) filesLayer(ctx context.Context, st *state, w work, list []entr
 	if len(list) == 0 {
 		return nil
 	}
-	w.key = b.filesKey(w.kind, list)
+	k := b.filesKey(w.kind, list)
+	w.key, w.parts = k.sum(), k.parts
 	var err error
 	if w.list, err = listingOf(list); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (b *Builder) filesLayer(ctx context.Context, st *state, w work, list []entr
 }
 
 // filesKey is the key of a layer of known files.
-func (b *Builder) filesKey(kind string, list []entry) string {
+func (b *Builder) filesKey(kind string, list []entry) *key {
 	k := newKey(kind).add("compression", b.Compression.String()).add("time", b.time().String())
 	for _, e := range list {
 		k.add("file", e.Path, e.Mode.String(), strconv.Itoa(e.UID), strconv.Itoa(e.GID), e.Link, e.content)
@@ -71,7 +72,7 @@ func (b *Builder) filesKey(kind string, list []entry) string {
 			k.add("attribute", name, e.Xattrs[name])
 		}
 	}
-	return k.sum()
+	return k
 }
 
 // packFiles keeps a layer of known files, and its list.

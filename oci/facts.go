@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -31,7 +33,7 @@ func (b *Builder) listing(ctx context.Context, l laid) (layers.Listing, error) {
 		return list, nil
 	}
 	b.note("read the names in layer %s", l.diffID)
-	r, err := l.Uncompressed()
+	r, err := b.uncompressed(ctx, l)
 	if err != nil {
 		return layers.Listing{}, fmt.Errorf("list layer %s: %w", l.diffID, err)
 	}
@@ -40,6 +42,28 @@ func (b *Builder) listing(ctx context.Context, l laid) (layers.Listing, error) {
 		return layers.Listing{}, fmt.Errorf("list layer %s: %w", l.diffID, err)
 	}
 	return list, b.keepListing(l.diffID, list)
+}
+
+// uncompressed reads a layer, by way of the cache if it is far: who asks what is
+// in it often unpacks it next.
+func (b *Builder) uncompressed(ctx context.Context, l laid) (io.ReadCloser, error) {
+	if _, far := l.Layer.(*farLayer); !far || b.Client.Cache == nil {
+		return l.Uncompressed()
+	}
+	file, err := b.Client.Fetch(ctx, l.Layer)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := layers.Decompress(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &nested{r, f}, nil
 }
 
 func (b *Builder) keepListing(diffID v1.Hash, list layers.Listing) error {

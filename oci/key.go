@@ -4,19 +4,35 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
+	"io"
+	"slices"
 )
 
 // keyVersion is part of every key. Raise it when layers come out differently.
 const keyVersion = "1"
 
 // A key hashes what a layer is made from. Every part goes in with its name and
-// its length, so that ("ab", "c") and ("a", "bc") differ.
-type key struct{ h hash.Hash }
+// its length, so that ("ab", "c") and ("a", "bc") differ. What the parts were is
+// kept beside it, to say later which of them changed.
+type key struct {
+	h     hash.Hash
+	parts parts
+}
+
+// parts are short hashes of a key's parts by name: "env", "file run.py".
+type parts map[string]string
+
+// listedPart says whether there are many parts of a name, which their first value
+// tells apart.
+func listedPart(name string) bool {
+	return name == "file" || name == "var" || name == "lent" || name == "host" || name == "ulimit"
+}
 
 // newKey starts the key of a layer made by a kind of step.
 func newKey(kind string) *key {
-	k := &key{sha256.New()}
+	k := &key{sha256.New(), parts{}}
 	return k.add("version", keyVersion).add("kind", kind)
 }
 
@@ -29,7 +45,39 @@ func (k *key) add(name string, values ...string) *key {
 	for _, v := range values {
 		k.frame(v)
 	}
+	part := name
+	if listedPart(name) && len(values) > 0 {
+		part += " " + values[0]
+	}
+	k.parts.add(part, values)
 	return k
+}
+
+// add adds to a part what comes under its name.
+func (p parts) add(name string, values []string) {
+	h := sha256.New()
+	io.WriteString(h, p[name])
+	for _, v := range values {
+		fmt.Fprintf(h, "%d:%s", len(v), v)
+	}
+	p[name] = hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// changed are the names of the parts in which two keys differ, sorted.
+func (p parts) changed(before parts) []string {
+	var names []string
+	for name, sum := range p {
+		if before[name] != sum {
+			names = append(names, name)
+		}
+	}
+	for name := range before {
+		if _, ok := p[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (k *key) frame(s string) {

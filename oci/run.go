@@ -98,7 +98,7 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 	if err := b.runKey(ctx, st, k, x.run); err != nil {
 		return err
 	}
-	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
+	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
 		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
 		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
 			b.noteIn(st, "one id does not suffice: try again with subordinate ids")

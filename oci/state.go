@@ -31,7 +31,8 @@ type state struct {
 	stage  *running // nil outside of a course, like that
 	wild   bool     // steps of somebody else's were carried out, see [wild]
 	seen   *outlook
-	drawn  []sketch // that the step under way asked for
+	drawn  []sketch         // that the step under way asked for
+	parts  map[string]parts // by step's key
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
 }
@@ -70,7 +71,7 @@ func newState(base Base, created time.Time) (*state, error) {
 	if len(ls) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("base %s: %d layers but %d diff ids", base.Ref, len(ls), len(cfg.RootFS.DiffIDs))
 	}
-	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}}
+	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}, parts: map[string]parts{}}
 	if !created.IsZero() {
 		st.created = v1.Time{Time: created.UTC()}
 	}
@@ -120,7 +121,7 @@ func (st *state) fork(r *running) *state {
 	for k, v := range st.dirs {
 		c.dirs[k] = v
 	}
-	c.reports, c.ran = nil, 0
+	c.reports, c.ran, c.parts = nil, 0, map[string]parts{}
 	return &c
 }
 

@@ -223,7 +223,8 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Context: root, Contexts: t.Contexts, Client: client, Store: dir, Runner: runner, IDs: sandbox.IDs(b.sandbox.ids),
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
-			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push), Output: show.output(), Progress: show, Now: now,
+			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
+			Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

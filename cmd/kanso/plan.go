@@ -21,6 +21,7 @@ func (a *app) planVerb() *cobra.Command {
 	var project projectFlags
 	var registry registryFlags
 	var docker dockerfileFlags
+	var why explainFlags
 	var asJSON bool
 	var dockerfile string
 	var cacheDir *string
@@ -34,6 +35,7 @@ func (a *app) planVerb() *cobra.Command {
 	docker.add(c)
 	registry.add(c)
 	cacheDir = cacheFlag(c)
+	why.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	c.Flags().StringVar(&dockerfile, "dockerfile", "", "write what ZenML would have handed to Docker into `DIR`: its Dockerfiles, contexts and record (as with --compat zenml)")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -43,7 +45,10 @@ func (a *app) planVerb() *cobra.Command {
 		if dockerfile != "" {
 			project.compat = "zenml"
 		}
-		r, err := a.resolve(c.Context(), docker, project, registry, *cacheDir, args)
+		if err := why.remember.check(); err != nil {
+			return err
+		}
+		r, whys, err := a.resolve(c.Context(), docker, project, registry, why, *cacheDir, args)
 		if err != nil {
 			return err
 		}
@@ -51,36 +56,46 @@ func (a *app) planVerb() *cobra.Command {
 			return export(c.Context(), r, dockerfile)
 		}
 		if asJSON {
-			return planJSON(a.stdout, r)
+			return planJSON(a.stdout, r, whys)
 		}
-		return planText(a.stdout, r)
+		return planText(a.stdout, r, whys)
 	}
 	return c
 }
 
-// resolve decides what goes in the image, for verbs that build nothing.
-func (a *app) resolve(ctx context.Context, d dockerfileFlags, p projectFlags, reg registryFlags, cacheDir string, args []string) (r resolve.Result, err error) {
+// resolve decides what goes in the images, for a verb that builds nothing, and
+// explains them if it is asked to: one explanation for each, nil if there is none.
+func (a *app) resolve(ctx context.Context, d dockerfileFlags, p projectFlags, reg registryFlags, why explainFlags, cacheDir string, args []string) (r resolve.Result, whys []*explanation, err error) {
 	options, err := p.options(a.env, args)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	options.Lend = d.lend
 	dir, err := a.openCache(ctx, cacheDir)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	client, err := a.client(reg, dir, nil)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	r, remove, err := a.decide(ctx, d, options, args, dir, client)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
-	remove()
+	defer remove()
 	a.warn(r.Warnings...)
-	return r, nil
+	for _, i := range r.Images {
+		var x *explanation
+		if why.on && !i.Untouched {
+			if x, err = a.explanation(ctx, why, d, client, dir, r, i); err != nil {
+				return r, nil, err
+			}
+		}
+		whys = append(whys, x)
+	}
+	return r, whys, nil
 }
 
 // decide decides what goes in the image of a project or of a Dockerfile. The
@@ -102,16 +117,17 @@ func (a *app) decide(ctx context.Context, d dockerfileFlags, o resolve.Options, 
 }
 
 // planJSON prints plans for programs.
-func planJSON(w io.Writer, r resolve.Result) error {
+func planJSON(w io.Writer, r resolve.Result, whys []*explanation) error {
 	type image struct {
 		Keys      []string     `json:"keys"`
 		Names     []string     `json:"names"`
 		Untouched bool         `json:"untouched,omitempty"`
 		Stages    []plan.Stage `json:"stages"`
+		Explained *explanation `json:"explained,omitempty"`
 	}
 	images := []image{}
 	for n, i := range r.Images {
-		images = append(images, image{r.KeysOf(n), append([]string{}, i.Names...), i.Untouched, i.Plan.Stages})
+		images = append(images, image{r.KeysOf(n), append([]string{}, i.Names...), i.Untouched, i.Plan.Stages, whys[n]})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -124,7 +140,7 @@ func planJSON(w io.Writer, r resolve.Result) error {
 }
 
 // planText prints plans for people.
-func planText(w io.Writer, r resolve.Result) error {
+func planText(w io.Writer, r resolve.Result, whys []*explanation) error {
 	out := &errWriter{w: w}
 	if r.ZenML != "" {
 		fmt.Fprintf(out, "# ZenML %s, Python %s\n", r.ZenML, r.Python)
@@ -141,6 +157,9 @@ func planText(w io.Writer, r resolve.Result) error {
 		}
 		for _, s := range i.Plan.Stages {
 			stageText(out, s)
+		}
+		if whys[n] != nil {
+			whys[n].write(out)
 		}
 	}
 	return out.err
