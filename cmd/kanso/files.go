@@ -37,7 +37,7 @@ in, and which rule of which line decided.`,
 			if err := isDir(dir); err != nil {
 				return fmt.Errorf("--directory: %w", err)
 			}
-			r, err := a.resolve(c.Context(), docker, project, registry, *cacheDir, []string{dir})
+			r, _, err := a.resolve(c.Context(), docker, project, registry, explainFlags{}, *cacheDir, []string{dir})
 			if err != nil {
 				return err
 			}
