@@ -66,7 +66,7 @@ const (
 
 // ErrNeedsOCI is wrapped by the error for layers that are compressed with zstd
 // in an image of Docker's format.
-var ErrNeedsOCI = errors.New("Docker's media types have none for zstd") //nolint:staticcheck,revive // a name begins it
+var ErrNeedsOCI = errors.New("Docker's media types have none for zstd") //nolint:staticcheck // a name begins it
 
 // formatOf says which family an image's manifest belongs to.
 func formatOf(img v1.Image) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"io"
 	"slices"
 )
 
@@ -56,7 +55,7 @@ func (k *key) add(name string, values ...string) *key {
 // add adds to a part what comes under its name.
 func (p parts) add(name string, values []string) {
 	h := sha256.New()
-	io.WriteString(h, p[name])
+	h.Write([]byte(p[name]))
 	for _, v := range values {
 		fmt.Fprintf(h, "%d:%s", len(v), v)
 	}
