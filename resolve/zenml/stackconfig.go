@@ -1,6 +1,7 @@
 package zenml
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -16,6 +17,9 @@ type Config struct {
 	StoreType, StoreURL        string
 	UserID, Version            string
 	ActiveStack, ActiveProject string
+	// Analytics is what the user has said of ZenML's analytics, "true" or
+	// "false"; empty if nothing.
+	Analytics string
 }
 
 // ReadConfig reads the client's configuration. Errors are [*Error].
@@ -37,6 +41,9 @@ func ReadConfig(file string, data []byte) (Config, error) {
 			if *to, err = doc.textOrNull(p.value, p.key.Value); err != nil {
 				return Config{}, err
 			}
+		}
+		if p.key.Value == "analytics_opt_in" && p.value.Tag == "!!bool" {
+			c.Analytics = p.value.Value
 		}
 		if p.key.Value == "store" {
 			if err := c.readStore(doc, p.value); err != nil {
@@ -134,12 +141,12 @@ var suspicious = regexp.MustCompile(`(?i)(password|passwd|secret|token|credentia
 func OldStackConfig(s Stack, c Config, version string) (files []ConfigFile, dropped []string, err error) {
 	const profile = "default"
 	dir := path.Join("profiles", profile)
-	config := newMap().add("activated_profile", profile).raw("analytics_opt_in", &yaml.Node{Kind: yaml.ScalarNode, Value: "false"})
+	config := newMap().add("activated_profile", profile).raw("analytics_opt_in", &yaml.Node{Kind: yaml.ScalarNode, Value: cmp.Or(c.Analytics, "false")})
 	config.addNode("profiles", newMap().addNode(profile, newMap().
 		add("active_stack", s.Name).add("active_user", "default").add("name", profile).add("store_type", "local").
 		add("store_url", "file:///app/.zenconfig/"+dir)))
 	config.add("user_id", c.UserID).add("user_metadata", "").add("version", version)
-	stacks, stack, components := newMap(), newMap(), newMap()
+	stacks, stack, components, runs := newMap(), newMap(), newMap(), newMap().addNode("pipeline_runs", newMap())
 	for _, x := range s.Components {
 		stack.add(x.Type, x.Name)
 		components.addNode(x.Type, newMap().add(x.Name, x.Flavor))
@@ -162,10 +169,11 @@ func OldStackConfig(s Stack, c Config, version string) (files []ConfigFile, drop
 		files = append(files, ConfigFile{path.Join(dir, plural(x.Type), x.Name+".yaml"), text})
 	}
 	stacks.addNode("stacks", newMap().addNode(s.Name, stack)).addNode("stack_components", components)
-	for _, name := range []string{"stack_component_flavors", "store_associations", "users", "teams", "projects", "roles", "role_assignments", "team_assignments"} {
+	for _, name := range []string{"stack_component_flavors", "store_associations", "users", "teams", "projects", "roles", "role_assignments"} {
 		stacks.raw(name, &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle})
 	}
-	for name, m := range map[string]*mapNode{"config.yaml": config, path.Join(dir, "stacks.yaml"): stacks, path.Join(dir, "pipeline_runs.yaml"): newMap()} {
+	stacks.addNode("team_assignments", newMap())
+	for name, m := range map[string]*mapNode{"config.yaml": config, path.Join(dir, "stacks.yaml"): stacks, path.Join(dir, "pipeline_runs.yaml"): runs} {
 		text, err := render(m)
 		if err != nil {
 			return nil, nil, err
