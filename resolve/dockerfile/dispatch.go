@@ -221,6 +221,20 @@ func hidden(name string) bool {
 	return name == "BUILDKIT_SBOM_SCAN_CONTEXT" || name == "BUILDKIT_SBOM_SCAN_STAGE"
 }
 
+// workdirs are the directories to make for a working directory: the one that it
+// is, and before it each that it leaves by "..", as it is not cleaned in the
+// configuration and has to be there.
+func workdirs(dir string) []plan.File {
+	var files []plan.File
+	parts := strings.Split(dir, "/")
+	for i, part := range parts {
+		if left := cleaned(strings.Join(parts[:i], "/")); part == ".." && left != cleaned("/") {
+			files = append(files, directory(left))
+		}
+	}
+	return append(files, directory(dir))
+}
+
 // workdir sets the working directory, and makes it.
 func (d *stepper) workdir(c *instructions.WorkdirCommand) error {
 	if !d.s.workdir && !strings.HasPrefix(c.Path, "/") {
@@ -234,7 +248,7 @@ func (d *stepper) workdir(c *instructions.WorkdirCommand) error {
 	d.s.config.WorkingDir = dir
 	d.emit(plan.Set{WorkingDir: dir})
 	if dir != "/" {
-		d.emit(plan.Write{Files: []plan.File{directory(dir)}, Owner: owner(d.s.config.User), Missing: true})
+		d.emit(plan.Write{Files: workdirs(dir), Owner: owner(d.s.config.User), Missing: true})
 	}
 	return nil
 }
