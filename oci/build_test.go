@@ -388,3 +388,14 @@ func TestUnknownOwnersAreNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDirectoriesThatOnlyLeadToFilesAreSettledToo(t *testing.T) {
+	b := builder(t, map[string]string{"src/deep/f": "x"})
+	img := build(t, b, oci.Scratch, plan.Copy{
+		Files: []string{"src/deep/f"}, Dest: "/app", Modes: plan.ModesGit, AddMode: 0o666, Owner: "5:6", Adopt: true,
+	})
+	want := [][]string{{"drwxrwxrwx app owned", "drwxrwxrwx app/src owned", "drwxrwxrwx app/src/deep owned", "-rw-rw-rw- app/src/deep/f owned x"}}
+	if d := cmp.Diff(want, contents(t, img, 0)); d != "" {
+		t.Error(d)
+	}
+}

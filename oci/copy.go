@@ -94,5 +94,15 @@ func (b *Builder) copied(ctx context.Context, st *state, c plan.Copy) (entries, 
 			st.dirs[e.Path] = e.File
 		}
 	}
+	if !c.Adopt {
+		return set, nil
+	}
+	for _, e := range list { // a directory that the context does not name is below Dest, too
+		for dir := path.Dir(e.Path); dir != dest && dir != "."; dir = path.Dir(dir) {
+			d := set[dir]
+			d.Mode, d.UID, d.GID = d.Mode|c.AddMode, ownerOr(c.Owner, uid, d.UID), ownerOr(c.Owner, gid, d.GID)
+			set[dir], st.dirs[dir] = d, d.File
+		}
+	}
 	return set, nil
 }

@@ -14,6 +14,7 @@ declare -A without=(
 	[02]="torch brings gigabytes of CUDA" [04]="torch brings gigabytes of CUDA" [26]="torch, and an index that does not exist"
 	[03]="its index does not exist" [17]="zenml 0.0.0 is no package" [18]="uvfrozen is no package"
 	[36]="a is no package" [39]="a is no package" [44]="a is no package" [47]="a is no package" [55]="a is no package"
+	[14]="pip tries versions for a very long time" [20]="pip tries versions for a very long time"
 	[58]="the base has no user u"
 )
 if [ $# = 0 ]; then
