@@ -81,18 +81,7 @@ func filesOf(p plan.Plan, o DockerfileOptions) (FileSet, error) {
 	set := FileSet{Root: o.Context, unasked: "no step asks for it"}
 	for _, s := range p.Stages {
 		for _, step := range s.Steps {
-			switch step := step.(type) {
-			case plan.Copy:
-				if inContext(step.From) && step.From.Context == "" {
-					set.Paths = append(set.Paths, step.Files...)
-				}
-			case plan.Run:
-				for _, m := range step.Mounts {
-					if inContext(m.From) && m.From.Context == "" {
-						set.Paths = append(set.Paths, m.Files...)
-					}
-				}
-			}
+			set.Paths = append(set.Paths, asked(step)...)
 		}
 	}
 	slices.Sort(set.Paths)
@@ -111,6 +100,24 @@ func filesOf(p plan.Plan, o DockerfileOptions) (FileSet, error) {
 		err = set.rules.readDocker(string(ignore.data))
 	}
 	return set, err
+}
+
+// asked are the files of the build context that a step may need.
+func asked(step plan.Step) (files []string) {
+	add := func(from plan.Source, more []string) {
+		if inContext(from) && from.Context == "" {
+			files = append(files, more...)
+		}
+	}
+	switch step := step.(type) {
+	case plan.Copy:
+		add(step.From, step.Files)
+	case plan.Run:
+		for _, m := range step.Mounts {
+			add(m.From, m.Files)
+		}
+	}
+	return files
 }
 
 // lowerFile turns a Dockerfile into a plan whose steps have their files.

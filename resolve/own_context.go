@@ -127,12 +127,12 @@ func (s *selection) follow(ctx context.Context, dir string, parts []part, wild b
 		}
 	}
 	for _, e := range entries {
+		if !any && !matches(first.name, e.Name()) {
+			continue
+		}
 		next := rest
 		if any && e.IsDir() && len(rest) > 0 {
 			next = parts
-		}
-		if ok, err := path.Match(first.name, e.Name()); !any && (!ok || err != nil) {
-			continue
 		}
 		one, err := s.step(ctx, path.Join(dir, e.Name()), next, true, links)
 		if err != nil {
@@ -141,6 +141,13 @@ func (s *selection) follow(ctx context.Context, dir string, parts []part, wild b
 		found = found || one
 	}
 	return found, nil
+}
+
+// matches says whether a pattern without slashes fits a name; one that is none
+// fits nothing.
+func matches(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
 }
 
 // step takes the path p, which rest goes on from.

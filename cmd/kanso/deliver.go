@@ -138,41 +138,45 @@ func (b *buildRun) reports(r resolve.Result, images []*target, digests []string)
 			return fmt.Errorf("--digest-file: %w", err)
 		}
 	}
-	if b.iidFile != "" {
-		id, err := images[0].built.ConfigName()
+	for _, file := range []struct {
+		flag, name string
+		data       func() ([]byte, error)
+	}{
+		{"--iidfile", b.iidFile, func() ([]byte, error) { return imageID(images[0]) }},
+		{"--metadata-file", b.metadataFile, func() ([]byte, error) { return metadata(r, images, b.times) }},
+		{"--build-record", b.record, func() ([]byte, error) { return b.buildRecord(r, images) }},
+	} {
+		if file.name == "" {
+			continue
+		}
+		data, err := file.data()
 		if err == nil {
-			err = writeWhole(b.iidFile, []byte(id.String()))
+			err = writeWhole(file.name, data)
 		}
 		if err != nil {
-			return fmt.Errorf("--iidfile: %w", err)
-		}
-	}
-	if b.metadataFile != "" {
-		data, err := metadata(r, images, b.times)
-		if err == nil {
-			err = writeWhole(b.metadataFile, data)
-		}
-		if err != nil {
-			return fmt.Errorf("--metadata-file: %w", err)
-		}
-	}
-	if b.record != "" {
-		refs := make([]string, len(images))
-		for i, t := range images {
-			refs[i] = t.ref
-			if !b.push && len(t.Names) > 0 {
-				refs[i] = t.archiveName() // a digest alone names no image
-			}
-		}
-		text, err := r.Record(refs).YAML()
-		if err == nil {
-			err = writeWhole(b.record, []byte(text))
-		}
-		if err != nil {
-			return fmt.Errorf("--build-record: %w", err)
+			return fmt.Errorf("%s: %w", file.flag, err)
 		}
 	}
 	return nil
+}
+
+// imageID is the digest of an image's configuration.
+func imageID(t *target) ([]byte, error) {
+	id, err := t.built.ConfigName()
+	return []byte(id.String()), err
+}
+
+// buildRecord is what ZenML is told of the images.
+func (b *buildRun) buildRecord(r resolve.Result, images []*target) ([]byte, error) {
+	refs := make([]string, len(images))
+	for i, t := range images {
+		refs[i] = t.ref
+		if !b.push && len(t.Names) > 0 {
+			refs[i] = t.archiveName() // a digest alone names no image
+		}
+	}
+	text, err := r.Record(refs).YAML()
+	return []byte(text), err
 }
 
 // push pushes an image under all its names and returns where it is, a line

@@ -22,7 +22,7 @@ type dockerfileFlags struct {
 	buildArgs, labels, contexts, hosts      []string
 	ulimits, lend                           []string
 	target, network, shmSize                string
-	pull, quiet, rm, forceRm, compress, sum bool
+	pull, quiet, rm, forceRm, compress bool
 
 	flags *pflag.FlagSet
 }

@@ -24,7 +24,6 @@ type inode struct {
 	kind     byte
 	mode     int64
 	uid, gid int
-	link     string
 	content  string // what is shown of it
 	xattrs   string
 }

@@ -238,16 +238,7 @@ func become(in io.Reader) (code int, err error) {
 	if err := json.NewDecoder(in).Decode(&s); err != nil {
 		return 0, fmt.Errorf("read command: %w", err)
 	}
-	if s.nested() {
-		if err := nest(s); err != nil {
-			return 0, err
-		}
-		// What the outer namespace mounted is locked here, but a copy is not.
-		if err := unix.Mount(s.Root, s.Root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return 0, fmt.Errorf("mount root: %w", err)
-		}
-	}
-	if err := enter(s.Root, s.Chroot); err != nil {
+	if err := enterRoot(s); err != nil {
 		return 0, err
 	}
 	unix.Umask(0o022)
@@ -263,27 +254,49 @@ func become(in io.Reader) (code int, err error) {
 	if err != nil {
 		return code, err
 	}
-	if err := dropCapabilities(); err != nil {
-		return 0, fmt.Errorf("drop capabilities: %w", err)
-	}
-	if s.nested() {
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-			return 0, fmt.Errorf("drop capabilities: %w", err)
-		}
-	}
-	if s.One {
-		calls := ownerCalls()
-		if s.Stats {
-			calls = append(calls, statCalls()...)
-		}
-		if err := installFilter(calls); err != nil {
-			return 0, fmt.Errorf("record owners: %w", err)
-		}
-	} else if err := switchUser(s); err != nil {
+	if err := restrict(s); err != nil {
 		return 0, err
 	}
 	err = syscall.Exec(exe, s.Args, s.Env)
 	return exitNoExec, fmt.Errorf("start %s: %w", s.Args[0], err)
+}
+
+// enterRoot makes the image's root the process's.
+func enterRoot(s spec) error {
+	if s.nested() {
+		if err := nest(s); err != nil {
+			return err
+		}
+		// What the outer namespace mounted is locked here, but a copy is not.
+		if err := unix.Mount(s.Root, s.Root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("mount root: %w", err)
+		}
+	}
+	return enter(s.Root, s.Chroot)
+}
+
+// restrict gives up what the command must not have: capabilities, and the
+// user's id or the calls that are answered in the kernel's place.
+func restrict(s spec) error {
+	if err := dropCapabilities(); err != nil {
+		return fmt.Errorf("drop capabilities: %w", err)
+	}
+	if s.nested() {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return fmt.Errorf("drop capabilities: %w", err)
+		}
+	}
+	if !s.One {
+		return switchUser(s)
+	}
+	calls := ownerCalls()
+	if s.Stats {
+		calls = append(calls, statCalls()...)
+	}
+	if err := installFilter(calls); err != nil {
+		return fmt.Errorf("record owners: %w", err)
+	}
+	return nil
 }
 
 // enter makes a directory the root.

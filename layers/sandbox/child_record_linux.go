@@ -202,34 +202,39 @@ func (r *recorder) serve() {
 		if err != nil && !errors.Is(err, unix.EINTR) || n > 0 && p[0].Revents&unix.POLLIN == 0 {
 			return
 		}
-		if n <= 0 {
-			r.mu.Lock()
-			stop := r.stop
-			r.mu.Unlock()
-			if stop {
-				return
-			}
+		if n > 0 {
+			r.serveOne()
 			continue
 		}
-		var req notification
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifReceive, uintptr(unsafe.Pointer(&req))); errno != 0 {
-			continue
+		r.mu.Lock()
+		stop := r.stop
+		r.mu.Unlock()
+		if stop {
+			return
 		}
-		resp := response{ID: req.ID}
-		if resp.Val, err = r.answer(req); err != nil {
-			resp.Val = 0
-		}
-		if errors.Is(err, errKernel) {
-			resp.Flags = continueFlag
-		} else if err != nil {
-			resp.Error = -int32(unix.EIO)
-			var errno unix.Errno
-			if errors.As(err, &errno) {
-				resp.Error = -int32(errno)
-			}
-		}
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifSend, uintptr(unsafe.Pointer(&resp))) // the asker may be gone
 	}
+}
+
+// serveOne answers the system call that waits.
+func (r *recorder) serveOne() {
+	var req notification
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifReceive, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		return
+	}
+	resp := response{ID: req.ID}
+	val, err := r.answer(req)
+	var errno unix.Errno
+	switch {
+	case err == nil:
+		resp.Val = val
+	case errors.Is(err, errKernel):
+		resp.Flags = continueFlag
+	case errors.As(err, &errno):
+		resp.Error = -int32(errno)
+	default:
+		resp.Error = -int32(unix.EIO)
+	}
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(r.fd), notifSend, uintptr(unsafe.Pointer(&resp))) // the asker may be gone
 }
 
 // answer does what a system call asks for and returns what it returns.

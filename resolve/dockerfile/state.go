@@ -251,11 +251,11 @@ func (l *lowering) copySource(c *instructions.CopyCommand) (*state, error) {
 	if word != c.From {
 		return nil, errors.New("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround")
 	}
-	i, isName := strconv.Atoi(c.From)
-	if isName != nil {
-		return l.named(c.From, c.Location()), nil
-	}
-	if i < 0 || i >= len(l.states) {
+	i, err := strconv.Atoi(c.From)
+	switch {
+	case err != nil: // a name
+		return l.named(c.From, c.Location()), nil //nolint:nilerr // see above
+	case i < 0 || i >= len(l.states):
 		return nil, fmt.Errorf("invalid stage index %d", i)
 	}
 	return l.states[i], nil

@@ -168,26 +168,32 @@ func (c BuildConfig) Each() []BuildOption {
 			}
 			continue
 		}
-		switch n := deref(o.Value.node); n.Kind {
-		case yaml.MappingNode:
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				b.Words = append(b.Words, pyStr(n.Content[i])+"="+pyStr(n.Content[i+1]))
-			}
-		case yaml.SequenceNode:
-			for _, item := range n.Content {
-				b.Words = append(b.Words, pyStr(item))
-			}
-		default:
-			x, isBool := scalar(n).(bool)
-			if isBool && !x {
-				continue
-			}
-			b.Words = []string{pyStr(n)}
-			if isBool {
-				b.Words = []string{"true"}
-			}
+		n := deref(o.Value.node)
+		if x, isBool := scalar(n).(bool); isBool && !x {
+			continue
 		}
+		b.Words = words(n)
 		list = append(list, b)
 	}
 	return list
+}
+
+// words are the value of an option: see [BuildOption].
+func words(n *yaml.Node) (out []string) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			out = append(out, pyStr(n.Content[i])+"="+pyStr(n.Content[i+1]))
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			out = append(out, pyStr(item))
+		}
+	default:
+		if _, isBool := scalar(n).(bool); isBool {
+			return []string{"true"}
+		}
+		out = []string{pyStr(n)}
+	}
+	return out
 }
