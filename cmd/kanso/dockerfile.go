@@ -18,10 +18,10 @@ import (
 // dockerfileFlags say how a Dockerfile of the user's own is built. They are
 // docker build's.
 type dockerfileFlags struct {
-	file                                    string
-	buildArgs, labels, contexts, hosts      []string
-	ulimits, lend                           []string
-	target, network, shmSize                string
+	file                               string
+	buildArgs, labels, contexts, hosts []string
+	ulimits, lend                      []string
+	target, network, shmSize           string
 	pull, quiet, rm, forceRm, compress bool
 
 	flags *pflag.FlagSet
