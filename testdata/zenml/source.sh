@@ -23,11 +23,11 @@ compare() {
 	find "$dir/project" -name __pycache__ -prune -exec rm -rf {} +
 	cp -R "$WORK/$version/client" "$client"
 	zenml_project "$dir/project" "$client"
-	case $version in # that setting is of 0.64, and unknown ones were refused; before, code was always included
-	0.[45]*) find "$dir/project" -name "*.yaml" -exec sed -i /allow_download_from_artifact_store/d {} + ;;
-	esac
-	case $version in # its with_options calls them so
-	0.4*) find "$dir/project" -name flow.py -exec sed -i 's/^    steps=/    step_configurations=/' {} + ;;
+	case $version in # that setting is of 0.64 (before, code was always included), and with_options called steps otherwise
+	0.[45]*)
+		find "$dir/project" -name "*.yaml" -exec sed -i /allow_download_from_artifact_store/d {} +
+		find "$dir/project" -name flow.py -exec sed -i 's/^    steps=/    step_configurations=/' {} +
+		;;
 	esac
 	export ZENML_CONFIG_PATH=$client
 	(
