@@ -71,6 +71,9 @@ type Builder struct {
 	Name string
 	// Remembered has layers that the store does not have; nil has none.
 	Remembered *Memory
+	// Ahead sends layers while later ones are made; before the first one is made
+	// it says whether that may be. Nil sends nothing.
+	Ahead *Ahead
 	// Output takes what steps print; nil drops it.
 	Output io.Writer
 	// Progress is told what goes on; it may be nil.
@@ -238,11 +241,17 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	r.DiffID, r.Digest, r.Duration = l.diffID.String(), digest.String(), b.since(start)
 	st.report(r)
 	st.add(w, l.Layer, l.diffID)
+	if st.last() {
+		b.Ahead.send(ctx, st.layers)
+	}
 	return nil
 }
 
 // makeLayer does a work and keeps the layer that it makes.
 func (b *Builder) makeLayer(ctx context.Context, st *state, w work) (foundLayer, error) {
+	if err := b.Ahead.Check(ctx); err != nil {
+		return foundLayer{}, err
+	}
 	b.noteIn(st, "%s", w.step)
 	diffID, desc, err := w.make(ctx)
 	if err != nil {

@@ -70,6 +70,12 @@ type Client struct {
 
 	once sync.Once
 	rt   http.RoundTripper
+
+	mu      sync.Mutex
+	reader  *remote.Puller
+	writers map[string]http.RoundTripper // by the scopes that they have
+	flights map[string]*flight           // by what is done once
+	tags    map[string]v1.Hash           // what they were when this client asked or put them
 }
 
 // transport is what all requests go through.
@@ -88,15 +94,17 @@ func (c *Client) transport() http.RoundTripper {
 		if c.Proxy != nil {
 			t.Proxy = c.Proxy
 		}
-		c.rt = guard{t, c.Insecure}
+		c.rt = &greeted{next: guard{t, c.Insecure}, answers: map[string]*http.Response{}}
 	})
 	return c.rt
 }
 
 // unguarded is the transport without the rule that plain HTTP takes permission.
 func (c *Client) unguarded() http.RoundTripper {
-	if g, ok := c.transport().(guard); ok {
-		return g.next
+	if g, ok := c.transport().(*greeted); ok {
+		if g, ok := g.next.(guard); ok {
+			return g.next
+		}
 	}
 	return c.transport()
 }
@@ -155,16 +163,24 @@ func (c *Client) ParseTag(s string) (name.Tag, error) {
 	return t, nil
 }
 
-// remoteOptions are those of every request of ggcr's.
-func (c *Client) remoteOptions(ctx context.Context) []remote.Option {
+// puller reads from registries, with one greeting and one token for each
+// repository.
+func (c *Client) puller() (*remote.Puller, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reader != nil {
+		return c.reader, nil
+	}
 	keychain := c.Keychain
 	if keychain == nil {
 		keychain = anonymous{}
 	}
-	return []remote.Option{
-		remote.WithContext(ctx), remote.WithAuthFromKeychain(keychain), remote.WithTransport(c.transport()),
+	var err error
+	c.reader, err = remote.NewPuller(
+		remote.WithAuthFromKeychain(keychain), remote.WithTransport(c.transport()),
 		remote.WithUserAgent(c.UserAgent), remote.WithJobs(parallel),
-	}
+	)
+	return c.reader, err
 }
 
 // anonymous has no credentials.
@@ -175,6 +191,13 @@ func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return a
 // authorized returns a client whose requests have a repository's credentials
 // for the actions of scopes. Redirects to other hosts lose them.
 func (c *Client) authorized(ctx context.Context, repo name.Repository, scopes ...string) (*http.Client, error) {
+	at := repo.Name() + " " + strings.Join(scopes, " ")
+	c.mu.Lock()
+	rt, ok := c.writers[at]
+	c.mu.Unlock()
+	if ok {
+		return &http.Client{Transport: rt}, nil
+	}
 	auth := authn.Anonymous
 	if c.Keychain != nil {
 		var err error
@@ -182,7 +205,7 @@ func (c *Client) authorized(ctx context.Context, repo name.Repository, scopes ..
 			return nil, fmt.Errorf("credentials for %s: %w", repo.RegistryStr(), err)
 		}
 	}
-	rt := c.transport()
+	rt = c.transport()
 	if c.UserAgent != "" {
 		rt = transport.NewUserAgent(rt, c.UserAgent)
 	}
@@ -190,6 +213,12 @@ func (c *Client) authorized(ctx context.Context, repo name.Repository, scopes ..
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writers == nil {
+		c.writers = map[string]http.RoundTripper{}
+	}
+	c.writers[at] = rt
 	return &http.Client{Transport: rt}, nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -123,15 +122,30 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []by
 		h, err := v1.NewHash(d.DigestStr())
 		return h, nil, err
 	}
-	d, err := remote.Head(ref, c.remoteOptions(ctx)...)
+	puller, err := c.puller()
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	d, err := puller.Head(ctx, ref)
 	if err == nil {
+		c.noteTag(ref, d.Digest)
 		return d.Digest, nil, nil
 	}
-	got, gerr := remote.Get(ref, c.remoteOptions(ctx)...)
+	got, gerr := puller.Get(ctx, ref)
 	if gerr != nil {
 		return v1.Hash{}, nil, explained(gerr)
 	}
 	return got.Digest, got.Manifest, verified(got.Manifest, got.Digest)
+}
+
+// noteTag remembers what a tag is.
+func (c *Client) noteTag(ref name.Reference, digest v1.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tags == nil {
+		c.tags = map[string]v1.Hash{}
+	}
+	c.tags[ref.Name()] = digest
 }
 
 // manifest reads a manifest by digest.
@@ -143,7 +157,11 @@ func (c *Client) manifest(ctx context.Context, ref name.Digest) ([]byte, error) 
 	if data, ok := c.value(manifestKind, want.String()); ok && verified(data, want) == nil {
 		return data, nil
 	}
-	got, err := remote.Get(ref, c.remoteOptions(ctx)...)
+	puller, err := c.puller()
+	if err != nil {
+		return nil, err
+	}
+	got, err := puller.Get(ctx, ref)
 	if err != nil {
 		return nil, explained(err)
 	}
@@ -176,7 +194,11 @@ func (b remoteBlobs) open(d v1.Descriptor) (io.ReadCloser, error) {
 			return os.Open(file)
 		}
 	}
-	l, err := remote.Layer(b.repo.Digest(d.Digest.String()), b.c.remoteOptions(b.ctx)...)
+	puller, err := b.c.puller()
+	if err != nil {
+		return nil, err
+	}
+	l, err := puller.Layer(b.ctx, b.repo.Digest(d.Digest.String()))
 	if err != nil {
 		return nil, explained(err)
 	}

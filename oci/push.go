@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 )
@@ -49,8 +48,13 @@ func messageOf(t *transport.Error) string {
 }
 
 // CheckPush asks whether a repository may be pushed to: an upload is begun and
-// given up. A registry that forbids it gives a [*RefusedError].
+// given up. A registry that forbids it gives a [*RefusedError]. What was allowed
+// once is not asked again.
 func (c *Client) CheckPush(ctx context.Context, tag name.Tag) error {
+	return c.onceFor(ctx, "check "+tag.Repository.Name(), func() error { return c.checkPush(ctx, tag) })
+}
+
+func (c *Client) checkPush(ctx context.Context, tag name.Tag) error {
 	u, err := c.uploader(ctx, tag.Repository)
 	if err != nil {
 		return refused(tag.Repository, err)
@@ -78,7 +82,7 @@ func (c *Client) Push(ctx context.Context, img v1.Image, tags []name.Tag) (name.
 	}
 	sent := map[string]bool{}
 	for _, t := range tags {
-		if d, err := remote.Head(t, c.remoteOptions(ctx)...); err == nil && d.Digest == digest {
+		if c.tagged(ctx, t, digest) {
 			continue
 		}
 		if err := c.pushTo(ctx, img, t, sent); err != nil {
@@ -86,6 +90,22 @@ func (c *Client) Push(ctx context.Context, img v1.Image, tags []name.Tag) (name.
 		}
 	}
 	return tags[0].Digest(digest.String()), nil
+}
+
+// tagged says whether a tag is an image already, or was it when the build began.
+func (c *Client) tagged(ctx context.Context, tag name.Tag, digest v1.Hash) bool {
+	c.mu.Lock()
+	known := c.tags[tag.Name()]
+	c.mu.Unlock()
+	if known == digest {
+		return true
+	}
+	puller, err := c.puller()
+	if err != nil {
+		return false
+	}
+	d, err := puller.Head(ctx, tag)
+	return err == nil && d.Digest == digest
 }
 
 // pushTo pushes an image under one tag; sent has the repositories that have
@@ -101,7 +121,15 @@ func (c *Client) pushTo(ctx context.Context, img v1.Image, tag name.Tag, sent ma
 		}
 		sent[tag.Repository.Name()] = true
 	}
-	return c.retried(ctx, "manifest", func() error { return u.manifest(ctx, img, tag) })
+	err = c.retried(ctx, "manifest", func() error { return u.manifest(ctx, img, tag) })
+	if err != nil {
+		return err
+	}
+	digest, err := img.Digest()
+	if err == nil {
+		c.noteTag(tag, digest)
+	}
+	return err
 }
 
 // uploader sends blobs and manifests to one repository.

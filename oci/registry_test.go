@@ -245,6 +245,7 @@ func TestPushPermissionIsCheckedBeforehand(t *testing.T) {
 	if err := c.CheckPush(t.Context(), tag(t, c, s.host+"/a:1")); !errors.As(err, &refused) {
 		t.Errorf("without credentials: %v", err)
 	}
+	c = client(t)
 	c.Keychain = keychain(t, s.host)
 	if err := c.CheckPush(t.Context(), tag(t, c, s.host+"/a:1")); err != nil {
 		t.Errorf("with credentials: %v", err)

@@ -158,6 +158,11 @@ func (c *course) label() {
 	}
 }
 
+// last says whether a state is that of the image.
+func (st *state) last() bool {
+	return st.course != nil && st.stage == st.course.stages[len(st.course.stages)-1]
+}
+
 // stage carries a stage out.
 func (c *course) stage(ctx context.Context, r *running) error {
 	st, err := c.begin(ctx, r)

@@ -23,7 +23,7 @@ type blob struct {
 // anything but a manifest is sent (OCI distribution specification, "Pushing
 // Blobs").
 func (u *uploader) blob(ctx context.Context, b blob) error {
-	return u.c.retried(ctx, "push "+short(b.digest), func() error {
+	send := func() error {
 		there, err := u.has(ctx, b.digest)
 		if err != nil || there {
 			return err
@@ -33,6 +33,9 @@ func (u *uploader) blob(ctx context.Context, b blob) error {
 			return err
 		}
 		return u.send(ctx, place, b)
+	}
+	return u.c.onceFor(ctx, u.repo.Name()+" "+b.digest.String(), func() error {
+		return u.c.retried(ctx, "push "+short(b.digest), send)
 	})
 }
 

@@ -120,14 +120,9 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.push {
-		for _, t := range images {
-			for _, tags := range repositories(t.tags) {
-				if err := client.CheckPush(ctx, tags[0]); err != nil {
-					return err
-				}
-			}
-		}
+	defer closeAhead(images)
+	if err := b.sendAhead(ctx, client, goal, images); err != nil {
+		return err
 	}
 	if err := b.build(ctx, client, dir, show, goal, result.Context, images); err != nil {
 		return err
@@ -224,7 +219,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
-			Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Ahead: t.ahead, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 type target struct {
 	resolve.Image
 	tags  []name.Tag
+	ahead *oci.Ahead // nil if it is not pushed
 	built *oci.Image // nil if the image is untouched, or not built yet
 	ref   string     // where it is, once it is there
 }
@@ -72,6 +73,32 @@ func (t *target) name(client *oci.Client, push bool) error {
 		return usagef("--push needs a name: -t NAME, or for a project --pipeline NAME and a stack with a container registry")
 	}
 	return nil
+}
+
+// sendAhead lets layers be sent while later ones are made. Whether that may be
+// is asked when the first one is to be made; now, if files would be written.
+func (b *buildRun) sendAhead(ctx context.Context, client *oci.Client, g *goal, images []*target) error {
+	if !b.push {
+		return nil
+	}
+	for _, t := range images {
+		t.ahead = client.Ahead(t.tags)
+		if len(g.outputs) == 0 || t.Untouched {
+			continue
+		}
+		if err := t.ahead.Check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func closeAhead(images []*target) {
+	for _, t := range images {
+		if t.ahead != nil {
+			t.ahead.Close()
+		}
+	}
 }
 
 // archiveName is what an archive calls the image.
