@@ -33,7 +33,7 @@ func hint(err error) string {
 	case errors.Is(err, sandbox.ErrUnsupported), errors.Is(err, oci.ErrNoRunner):
 		return "steps are run on Linux only; builds without requirements and apt packages work here"
 	case errors.Is(err, sandbox.ErrNeedsIDs):
-		return "give your user subordinate ids (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, package uidmap), or build as root"
+		return giveIDs
 	case errors.Is(err, sandbox.ErrUnavailable):
 		return "kanso doctor says what would allow it"
 	case errors.As(err, &exit):
@@ -49,8 +49,14 @@ func exitHint(e *sandbox.ExitError) string {
 	if e.Code == exitNoCommand {
 		return fmt.Sprintf("the base has no command %q", e.Args[0])
 	}
+	if e.IDs {
+		return "the step had one user id, and su, sudo, gosu and the like need more: " + giveIDs
+	}
 	return "the lines above are what the step printed; kanso plan shows all steps"
 }
+
+// giveIDs is how a user gets more than one id.
+const giveIDs = "give your user subordinate ids (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, package uidmap), or build as root"
 
 // registryHint is what to do about a registry's answer.
 func registryHint(err error) string {

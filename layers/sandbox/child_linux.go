@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -77,9 +79,7 @@ func (c *process) mapped() bool {
 
 func (c *process) main(out *outcome) error {
 	unix.Umask(0o022) // that of the caller shows in nothing
-	for fd := fdJob; fd <= fdOut; fd++ {
-		unix.CloseOnExec(fd)
-	}
+	closeOnExec(fdJob)
 	in := os.NewFile(fdJob, "job")
 	if err := json.NewDecoder(in).Decode(&c.job); err != nil {
 		return fmt.Errorf("read job: %w", err)
@@ -106,6 +106,24 @@ func (c *process) main(out *outcome) error {
 		return c.run(out)
 	}
 	return fmt.Errorf("unknown job %q", c.job.Kind)
+}
+
+// closeOnExec keeps descriptors, from the first one on, from what this process
+// starts: ours, and those that whoever started kanso left open for it.
+func closeOnExec(first int) {
+	if unix.CloseRange(uint(first), math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	// Linux before 5.11.
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range open {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // plain says that there are no namespaces.

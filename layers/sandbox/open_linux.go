@@ -247,7 +247,8 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 		return nil
 	}
 	exit := &ExitError{Args: c.Args, Code: out.Code, Tail: last.String()}
-	if s.shape.one() && s.o.IDs != IDsSingle && wantsIDs(exit.Tail) && subordinate() == nil {
+	exit.IDs = s.shape.one() && wantsIDs(exit.Tail)
+	if exit.IDs && s.o.IDs != IDsSingle && subordinate() == nil {
 		return fmt.Errorf("%w: %w", ErrNeedsIDs, exit)
 	}
 	return exit

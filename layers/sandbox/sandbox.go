@@ -245,6 +245,7 @@ type ExitError struct {
 	Args []string
 	Code int    // 128 + n if signal n ended it, 127 if there is no such command
 	Tail string // the last lines it printed
+	IDs  bool   // it had one id, and what it printed looks as if it needed more
 }
 
 // Error names the command and its exit code; the tail is left to the caller.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,16 @@ func prog(args []string) int {
 			fmt.Fprintln(os.Stderr, "line", i)
 		}
 		return 3
+	case "complain":
+		fmt.Fprintln(os.Stderr, strings.Join(args[1:], " "))
+		return 1
+	case "descriptor":
+		fd, err := strconv.Atoi(args[1])
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		}
+		fmt.Println(err)
+		return 0
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		return 0
@@ -268,6 +279,60 @@ func TestOutputStatusAndTail(t *testing.T) {
 	c.Args = []string{"no-such-command"}
 	if err := s.Run(t.Context(), c); !errors.As(err, &exit) || exit.Code != 127 || !strings.Contains(exit.Tail, "no-such-command") {
 		t.Errorf("a command that is not there: %v, %+v", err, exit)
+	}
+}
+
+func TestACommandThatLacksIDsIsKnown(t *testing.T) {
+	tree := base(t)
+	one, all := open(t, sandbox.Options{IDs: sandbox.IDsSingle}), open(t, sandbox.Options{})
+	for text, want := range map[string]bool{
+		"su: cannot set group id: Invalid argument":                                            true,
+		`error: failed switching to "nobody": invalid argument`:                                true,
+		"su-exec: setgid(65534): Operation not permitted":                                      true,
+		"chroot: failed to set group-ID: Invalid argument":                                     true,
+		"start-stop-daemon: unable to set gid to 33 (Invalid argument)":                        true,
+		`sudo: The "no new privileges" flag is set, which prevents sudo from running as root.`: true,
+		"E: seteuid 100 failed - seteuid (22: Invalid argument)":                               true,
+		"mount: /mnt: operation not permitted":                                                 false,
+		"tar: invalid argument":                                                                false,
+	} {
+		c := command(tree, "complain", text)
+		var exit *sandbox.ExitError
+		if err := one.Run(t.Context(), c); !errors.As(err, &exit) || exit.IDs != want {
+			t.Errorf("%s: %v, %+v", text, err, exit)
+		}
+		if os.Geteuid() != 0 {
+			continue
+		}
+		if err := all.Run(t.Context(), c); !errors.As(err, &exit) || exit.IDs {
+			t.Errorf("%s, with all ids: %v, %+v", text, err, exit)
+		}
+	}
+}
+
+// What whoever started kanso left open is not for a command: it may be a
+// directory of the machine.
+func TestDescriptorsThatAreOpenStayOutside(t *testing.T) {
+	root, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	fd, err := unix.FcntlInt(uintptr(root), unix.F_DUPFD, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, mode := range modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			s, tree := open(t, sandbox.Options{Mode: mode}), base(t)
+			var out bytes.Buffer
+			c := command(tree, "descriptor", strconv.Itoa(fd))
+			c.Stdout = &out
+			if err := s.Run(t.Context(), c); err != nil || out.String() != unix.EBADF.Error()+"\n" {
+				t.Errorf("descriptor %d: %q, %v", fd, out.String(), err)
+			}
+		})
 	}
 }
 

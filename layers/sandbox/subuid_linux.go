@@ -77,8 +77,8 @@ func mapIDs(ctx context.Context, pid int) error {
 }
 
 // needs is what commands print that found an id missing.
-var needs = regexp.MustCompile(`(?i)(set(res|re|e|fs)?[ug]id|setgroups|initgroups|chown|ownership|change (the )?owner|(set|switch) (user|group))` +
-	`.*(operation not permitted|invalid argument)`)
+var needs = regexp.MustCompile(`(?i)(set(res|re|e|fs)?[ug]id|setgroups|initgroups|chown|ownership|change (the )?owner|(set|switch) (user|group)|switching to|to set [ug]id|to root [ug]id)` +
+	`.*(operation not permitted|invalid argument)|"no new privileges" flag is set`)
 
 // wantsIDs says whether output looks as if ids had been missing.
 func wantsIDs(output string) bool { return needs.MatchString(output) }
