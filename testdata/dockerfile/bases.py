@@ -109,7 +109,7 @@ def rich():
     lower, upper = Layer(), Layer()
     for name in ("data", "data/hidden", "data/hidden/deep", "data/kept", "srv"):
         lower.dir(name)
-    lower.dir("work", 0o755, owner=(1000, 2000))
+    lower.dir("job", 0o755, owner=(1000, 2000))
     lower.dir("data/setgid", 0o2775, owner=(0, 2000))
     lower.file("data/first", "one inode\n", owner=(1000, 1000))
     lower.hard("data/second", "data/first", owner=(1000, 1000))
@@ -186,7 +186,7 @@ def main(out, busybox):
     layout.tag("busybox", image)
     layout.tag("usrmerge", layout.image([system(busybox, True)], {"Env": [PATH, "LANG=C.UTF-8"], "Cmd": ["sh"]}))
     layout.tag("rich", layout.image([plain, *rich()], {
-        "Env": [PATH, "GREETING=hello", "EMPTY="], "User": "tester", "WorkingDir": "/work", "Entrypoint": ["/bin/echo"],
+        "Env": [PATH, "GREETING=hello", "EMPTY="], "User": "tester", "WorkingDir": "/job", "Entrypoint": ["/bin/echo"],
         "Cmd": ["from", "rich"], "Labels": {"base": "rich", "kept": "yes"}, "ExposedPorts": {"80/tcp": {}},
         "Volumes": {"/srv/volume": {}}, "StopSignal": "SIGQUIT"}, author="Base Author"))
     layout.tag("settings", layout.image([plain], {
