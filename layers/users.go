@@ -109,9 +109,11 @@ func (v *View) User(spec string) (UserInfo, error) {
 	}
 	if len(row) > 5 {
 		who.Name, who.UID, who.GID = row[0], field(row, 2), field(row, 3)
-		if row[5] != "" {
-			who.Home = row[5]
-		}
+		// Of several names with one number the first one's, as runc has it.
+		row = v.rowBy("etc/passwd", func(r []string) bool { return field(r, 2) == who.UID })
+	}
+	if len(row) > 5 && row[5] != "" {
+		who.Home = row[5]
 	}
 	if given && group != "" {
 		who.GID, err = v.group(group)

@@ -134,7 +134,7 @@ func (l *lowering) nameBase(s *state) error {
 	}
 	s.dispatched = s.foreign
 	if s.BaseName == scratch {
-		s.begin = plan.Source{Image: scratch}
+		s.begin, s.platform = plan.Source{Image: scratch}, nil // nothing is for the target, whatever its flag says
 	} else {
 		ref, err := reference.ParseNormalizedNamed(s.BaseName)
 		if err != nil {
