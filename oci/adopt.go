@@ -42,10 +42,10 @@ func (b *Builder) adopt(ctx context.Context, st *state, set entries, dest string
 			continue
 		}
 		if e.Mode.IsDir() {
-			set[e.Path], st.dirs[e.Path] = entry{File: f}, f
+			set[e.Path], st.dirs[e.Path] = entry{File: f, adopted: true}, f
 			continue
 		}
-		set[e.Path] = entry{File: f}
+		set[e.Path] = entry{File: f, adopted: true}
 	}
 	return b.adoptContents(ctx, st, set)
 }

@@ -7,10 +7,6 @@ import (
 	"github.com/kanso-build/kanso/resolve/plan"
 )
 
-// bigFile is the size in bytes from which on a copied file stands in a layer
-// apart from code, so that a change of code does not send it again.
-const bigFile = 4 << 20
-
 // copy makes the layers of a Copy step.
 func (b *Builder) copy(ctx context.Context, st *state, c plan.Copy) error {
 	whole := len(c.Patterns) > 0 || c.From.Stage != "" || c.From.Image != "" || c.From.Context != "" || c.From.URL != "" || c.From.Git != "" || len(c.From.Inline) > 0
@@ -24,33 +20,13 @@ func (b *Builder) copy(ctx context.Context, st *state, c plan.Copy) error {
 	return b.copyFiles(ctx, st, c)
 }
 
-// copyFiles makes the layers of a Copy step without patterns: one of big files,
-// if there are any, and one of the others.
+// copyFiles makes the layers of a Copy step without patterns.
 func (b *Builder) copyFiles(ctx context.Context, st *state, c plan.Copy) error {
 	set, err := b.copied(ctx, st, c)
 	if err != nil {
 		return err
 	}
-	big := entries{}
-	for name, e := range set {
-		if e.Size >= bigFile && e.Mode.IsRegular() {
-			big[name] = e
-			delete(set, name)
-		}
-	}
-	for _, e := range big.sorted() {
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-			if parent, ok := set[dir]; ok {
-				big[dir] = parent
-			}
-		}
-	}
-	if len(big) > 0 {
-		if err := b.filesLayer(ctx, st, work{step: c.String() + " (big files)", kind: c.Kind()}, big.sorted()); err != nil {
-			return err
-		}
-	}
-	return b.filesLayer(ctx, st, work{step: c.String(), kind: c.Kind(), adopts: c.Adopt}, set.sorted())
+	return b.filesLayers(ctx, st, work{step: c.String(), kind: c.Kind(), adopts: c.Adopt}, set)
 }
 
 // copied returns what a Copy step writes: the files, the directories that lead

@@ -31,6 +31,8 @@ type entry struct {
 	// opaque says that the entry is no file: it hides what lower layers have
 	// in the directory Path.
 	opaque bool
+	// adopted says that the image had the file before the step.
+	adopted bool
 }
 
 // filesLayer puts a layer of known files on top of the state. A layer without

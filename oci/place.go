@@ -14,7 +14,7 @@ import (
 	"github.com/kanso-build/kanso/resolve/plan"
 )
 
-// copyMatches makes the layer of COPY and ADD: what patterns match in a source
+// copyMatches makes the layers of COPY and ADD: what patterns match in a source
 // is put where a file system would have it put by BuildKit's copy, one match
 // after the other.
 func (b *Builder) copyMatches(ctx context.Context, st *state, c plan.Copy) error {
@@ -43,7 +43,7 @@ func (b *Builder) copyMatches(ctx context.Context, st *state, c plan.Copy) error
 	if err != nil {
 		return err
 	}
-	return b.filesLayer(ctx, st, work{step: c.String(), kind: c.Kind()}, set.sorted())
+	return b.filesLayers(ctx, st, work{step: c.String(), kind: c.Kind()}, set)
 }
 
 // placer carries out one Copy step with patterns.

@@ -158,6 +158,17 @@ func (c *course) label() {
 	}
 }
 
+// steps is how many steps the plan has; none outside of a course.
+func (c *course) steps() int {
+	n := 0
+	if c != nil {
+		for _, r := range c.stages {
+			n += len(r.Steps)
+		}
+	}
+	return n
+}
+
 // last says whether a state is that of the image.
 func (st *state) last() bool {
 	return st.course != nil && st.stage == st.course.stages[len(st.course.stages)-1]

@@ -1,0 +1,154 @@
+package oci
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+)
+
+// Files that a step copies stand in several layers, so that a change sends
+// little more than what changed: big files first, code last. Which file stands in
+// which depends on the files' sizes and paths and on nothing that was built
+// before.
+const (
+	// bigFile and smallFile bound, in bytes, what is no code and no data.
+	bigFile   = 4 << 20
+	smallFile = 64 << 10
+	// portionSize is what a layer of files that are not big should hold.
+	portionSize = 1 << 20
+	// aloneFiles is how many of the big files have a layer of their own.
+	aloneFiles = 16
+	// maxBuckets is how many layers the files of one kind are spread over.
+	maxBuckets = 16
+	// maxLayers is how many layers an image may have with those of a copy and one
+	// for every step; some engines take 127.
+	maxLayers = 110
+)
+
+// A portion is what of a step stands in one layer.
+type portion struct {
+	name string // "" for what is left
+	set  entries
+}
+
+// filesLayers puts known files on top of the state, in as many layers as is good
+// for them. w.adopts is of the last one, with what the image had before.
+func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entries) error {
+	for _, p := range portions(set, maxLayers-len(st.layers)-st.course.steps()) {
+		of := w
+		if p.name != "" {
+			of.step, of.adopts = w.step+" ("+p.name+")", false
+		}
+		if err := b.filesLayer(ctx, st, of, p.set.sorted()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// portions divides the files of a step into at most max layers.
+func portions(set entries, max int) []portion {
+	whole := []portion{{"", set}}
+	var big, middle, small []entry
+	for _, e := range set.sorted() {
+		switch {
+		case e.opaque || e.HardLink:
+			return whole // they must stand in one layer with what they are about
+		case !e.Mode.IsRegular() || e.adopted:
+		case e.Size >= bigFile:
+			big = append(big, e)
+		case e.Size >= smallFile:
+			middle = append(middle, e)
+		default:
+			small = append(small, e)
+		}
+	}
+	alone, most := min(aloneFiles, max/4), maxBuckets
+	for alone+3*most >= max && most > 1 {
+		most /= 2
+	}
+	if max < 8 || len(big)+len(middle) == 0 && buckets(small, most) == 1 {
+		return whole
+	}
+	var out []portion
+	slices.SortStableFunc(big, func(a, b entry) int { return cmp.Compare(b.Size, a.Size) })
+	first := big[:min(len(big), alone)]
+	slices.SortFunc(first, func(a, b entry) int { return cmp.Compare(a.Path, b.Path) })
+	for _, e := range first {
+		out = append(out, portion{"/" + e.Path, entries{e.Path: e}})
+	}
+	out = append(out, spread("big files", big[len(first):], most)...)
+	out = append(out, spread("data", middle, most)...)
+	rest := maps.Clone(set)
+	if buckets(small, most) > 1 {
+		out = append(out, spread("code", small, most)...)
+	}
+	for i, p := range out {
+		for name := range p.set {
+			delete(rest, name)
+		}
+		out[i].set = set.withParents(p.set)
+	}
+	if len(rest) == 0 {
+		return out
+	}
+	return append(out, portion{"", rest})
+}
+
+// buckets is over how many layers files are spread: a power of two, so that it
+// seldom changes.
+func buckets(files []entry, most int) int {
+	total, n := int64(0), 1
+	for _, e := range files {
+		total += e.Size
+	}
+	for int64(n)*portionSize < total && n < most {
+		n *= 2
+	}
+	return n
+}
+
+// spread divides files by a hash of their paths.
+func spread(name string, files []entry, most int) []portion {
+	n := buckets(files, most)
+	sets := make([]entries, n)
+	for _, e := range files {
+		sum := sha256.Sum256([]byte(e.Path))
+		i := int(binary.BigEndian.Uint32(sum[:4]) % uint32(n)) //nolint:gosec // at most maxBuckets
+		if sets[i] == nil {
+			sets[i] = entries{}
+		}
+		sets[i][e.Path] = e
+	}
+	var out []portion
+	for i, set := range sets {
+		label := name
+		if n > 1 {
+			label = fmt.Sprintf("%s %d of %d", name, i+1, n)
+		}
+		if len(set) > 0 {
+			out = append(out, portion{label, set})
+		}
+	}
+	return out
+}
+
+// withParents adds the directories above what is in a part of the set, as they
+// are in the whole.
+func (s entries) withParents(part entries) entries {
+	out := maps.Clone(part)
+	for name := range part {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if e, ok := s[dir]; ok && e.Mode&fs.ModeDir != 0 {
+				out[dir] = e
+			}
+		}
+	}
+	return out
+}
