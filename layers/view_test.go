@@ -23,8 +23,10 @@ func TestResolveFollowsLinksAsInAChroot(t *testing.T) {
 		symlink("bin", "usr/bin"), dir("usr", 0o755), dir("usr/bin", 0o755),
 		symlink("abs", "/usr/bin"), symlink("up", "../../../usr"), symlink("loop", "loop2"), symlink("loop2", "loop"),
 		symlink("dangling", "nowhere/deep"), symlink("usr/bin/python", "python3"),
+		symlink("usr/abs", "/usr/bin"), symlink("usr/out", "../../../lib"),
 	})
 	for p, want := range map[string]string{
+		"usr/abs/x": "usr/bin/x", "usr/out/x": "lib/x",
 		"/bin/sh": "usr/bin/sh", "abs/x/y": "usr/bin/x/y", "/up/bin": "usr/bin", "/bin/../bin": "bin",
 		"/dangling/x": "nowhere/deep/x", "bin/python": "usr/bin/python3", "/": ".", "/a/../../..": ".",
 	} {
@@ -38,6 +40,11 @@ func TestResolveFollowsLinksAsInAChroot(t *testing.T) {
 	}
 	if _, err := v.Resolve("/loop/x"); err == nil {
 		t.Error("a loop was resolved")
+	}
+	for p, want := range map[string]string{"abs/x": "usr/usr/bin/x", "out/x": "usr/lib/x", "../../x": "usr/x", "bin/../../../x": "usr/x"} {
+		if got, err := v.ResolveIn("usr", p); err != nil || got != want {
+			t.Errorf("ResolveIn(usr, %q) = %q, %v; want %q", p, got, err, want)
+		}
 	}
 	if e, ok := v.Lstat("/bin/python"); !ok || e.Path != "usr/bin/python" || e.Mode&fs.ModeSymlink == 0 {
 		t.Errorf("Lstat(/bin/python) = %+v, %v", e, ok)

@@ -238,9 +238,10 @@ func TestHostileArchiveStaysBelowItsDestination(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeReg, Name: "../up", Uname: "1"}, tar.Header{Typeflag: tar.TypeReg, Name: "/abs", Uname: "2"},
 		tar.Header{Typeflag: tar.TypeSymlink, Name: "l", Linkname: "/etc"}, tar.Header{Typeflag: tar.TypeDir, Name: "etc", Mode: 0o711},
 		tar.Header{Typeflag: tar.TypeReg, Name: "l/planted", Uname: "3"}, tar.Header{Typeflag: tar.TypeLink, Name: "hard", Linkname: "../../up"},
+		tar.Header{Typeflag: tar.TypeSymlink, Name: "c", Linkname: "../../etc"}, tar.Header{Typeflag: tar.TypeReg, Name: "c/climbed", Uname: "4"},
 	)})
 	img := build(t, b, image(t), added(t, b, "/dst/"))
-	want := []string{"drwxr-xr-x dst", "-rw------- dst/abs", "drwx--x--x dst/etc", "-rw------- dst/etc/planted", "-rw------- dst/hard", "Lrwxrwxrwx dst/l -> /etc", "-rw------- dst/up -> dst/hard"}
+	want := []string{"drwxr-xr-x dst", "-rw------- dst/abs", "Lrwxrwxrwx dst/c -> ../../etc", "drwx--x--x dst/etc", "-rw------- dst/etc/climbed", "-rw------- dst/etc/planted", "-rw------- dst/hard", "Lrwxrwxrwx dst/l -> /etc", "-rw------- dst/up -> dst/hard"}
 	if d := cmp.Diff(want, merged(t, img, 1)); d != "" {
 		t.Error(d)
 	}
