@@ -219,7 +219,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	case st.dry:
 		st.missed, st.missedRun = true, st.missedRun || w.runs
 		if w.list != nil {
-			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list})
+			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list, known: w.list})
 			for _, e := range w.list.Entries {
 				r.Bytes += e.Size
 			}

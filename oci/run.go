@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,10 +39,14 @@ func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error 
 // run runs a command and settles modes and owners of what it left where these
 // were settled before.
 func (b *Builder) run(ctx context.Context, st *state, r plan.Run) error {
-	err := b.execute(ctx, st, execution{
+	x := st.whereAndWho(execution{
 		step: r.String(), kind: r.Kind(), args: r.Args, packages: r.Packages, env: r.Env,
 		dir: r.Dir, user: r.User, run: r, foreign: len(r.Packages) == 0,
 	})
+	if done, err := b.settled(ctx, st, r, x); done || err != nil {
+		return err
+	}
+	err := b.execute(ctx, st, x)
 	if err != nil || r.Below == "" {
 		return err
 	}
@@ -73,17 +78,16 @@ type execution struct {
 	foreign       bool     // a user's own command, which sees what other builders show it
 }
 
+// whereAndWho completes an execution by what the image says.
+func (st *state) whereAndWho(x execution) execution {
+	x.dir = cmp.Or(x.dir, st.config.Config.WorkingDir, "/")
+	x.user = cmp.Or(x.user, st.config.Config.User)
+	return x
+}
+
 // execute puts what a command changes on top of the state.
 func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
-	if x.dir == "" {
-		x.dir = st.config.Config.WorkingDir
-	}
-	if x.dir == "" {
-		x.dir = "/"
-	}
-	if x.user == "" {
-		x.user = st.config.Config.User
-	}
+	x = st.whereAndWho(x)
 	k := newKey(x.kind).
 		add("layers", st.diffIDs()...).
 		add("platform", st.config.OS, st.config.Architecture, st.config.Variant).

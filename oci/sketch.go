@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,9 @@ import (
 // none: the answer could depend on any other path.
 type sketch struct {
 	First   int            `json:"first,omitempty"` // the lowest layer that counts
-	Path    string         `json:"path"`            // relative to the root
+	At      int            `json:"at,omitempty"`    // how many layers it is about; 0 for all below the one beside which it stands
+	Path    string         `json:"path"`            // relative to the root, or a program's name
+	Which   string         `json:"which,omitempty"` // where the program is looked for; then Entries are where it and the shell lie
 	Entries []layers.Entry `json:"entries,omitempty"`
 }
 
@@ -172,7 +175,65 @@ func (m *Memory) sketch(ctx context.Context, stack []v1.Hash, platform v1.Platfo
 			continue
 		}
 		for _, s := range r.sketches[len(stack)] {
-			if s.First == first && s.Path == p {
+			if s.First == first && s.Path == p && s.At == 0 && s.Which == "" {
+				return s, true
+			}
+		}
+	}
+	return sketch{}, false
+}
+
+// sketchAt looks a sketch of the lowest layers up, or draws it. It is not ok if
+// none can be drawn.
+func (b *Builder) sketchAt(ctx context.Context, st *state, want sketch, draw func(view *layers.View) (sketch, bool)) (sketch, bool) {
+	stack := st.hashes()[:want.At]
+	key := strings.Join([]string{chainID(stack).String(), "at", want.Which, want.Path}, " ")
+	s := sketch{}
+	data, ok, err := b.Store.Value(sketchKind, key)
+	if ok = err == nil && ok && json.Unmarshal(data, &s) == nil; !ok && !b.NoCache {
+		s, ok = b.Remembered.sketchAt(ctx, stack, st.base.Platform, want)
+	}
+	if !ok {
+		view, err := b.lowest(ctx, st, want.At)
+		if err != nil {
+			return s, false
+		}
+		if s, ok = draw(view); !ok {
+			return s, false
+		}
+	}
+	s.At = want.At
+	st.drawn = append(st.drawn, s)
+	if data, err := json.Marshal(s); err == nil {
+		b.noteError("keep sketch", b.Store.PutValue(sketchKind, key, data))
+	}
+	return s, true
+}
+
+// lowest is a view of the lowest layers.
+func (b *Builder) lowest(ctx context.Context, st *state, n int) (*layers.View, error) {
+	var lists []layers.Listing
+	for _, l := range st.layers[:n] {
+		list, err := b.listing(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, list)
+	}
+	return layers.NewView(lists), nil
+}
+
+// sketchAt looks for a sketch of the lowest layers in images that have them.
+func (m *Memory) sketchAt(ctx context.Context, stack []v1.Hash, platform v1.Platform, want sketch) (sketch, bool) {
+	if m == nil {
+		return sketch{}, false
+	}
+	for _, r := range m.load(ctx, platform) {
+		if !startsWith(r.diffIDs, stack) {
+			continue
+		}
+		for _, s := range slices.Concat(r.sketches...) {
+			if s.At == want.At && s.First == want.First && s.Path == want.Path && s.Which == want.Which {
 				return s, true
 			}
 		}

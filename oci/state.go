@@ -50,6 +50,9 @@ type outlook struct {
 type seenLayer struct {
 	laid laid
 	list *layers.Listing // nil if it is to be looked up
+	// known is the list of a layer that a step wrote; nil for those of a base and
+	// of a process.
+	known *layers.Listing
 }
 
 // laid is a layer in its place.
@@ -140,7 +143,7 @@ func (o *outlook) fork() *outlook {
 func (st *state) add(w work, l v1.Layer, diffID v1.Hash) {
 	at := laid{Layer: l, diffID: diffID, ran: w.runs}
 	st.layers = append(st.layers, at)
-	seen := seenLayer{laid: at}
+	seen := seenLayer{laid: at, known: w.list}
 	if st.wild {
 		seen.list = w.list // somebody will look
 	}
