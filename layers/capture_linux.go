@@ -24,6 +24,40 @@ import (
 // attributes, a file that took the place of another and was given the owner that
 // the command saw keeps the other's.
 func Capture(ctx context.Context, w io.Writer, c Changes, o CaptureOptions) error {
+	return captured(ctx, c, o, func(k *capture) error { return Write(ctx, w, k.files()) })
+}
+
+// CaptureParts is [Capture] for what is divided into several layers, which are
+// written as [WriteParts] does: split is told which paths the lower trees have,
+// of those that are written or deleted.
+func CaptureParts(ctx context.Context, w io.Writer, c Changes, o CaptureOptions, split func(files []File, below func(path string) bool) ([]Part, error)) error {
+	return captured(ctx, c, o, func(k *capture) error {
+		var files []File
+		for f, err := range k.files() {
+			if err != nil {
+				return err
+			}
+			files = append(files, f)
+		}
+		parts, err := split(files, k.below())
+		if err != nil {
+			return err
+		}
+		return WriteParts(ctx, w, parts)
+	})
+}
+
+// below says which paths the lower trees have.
+func (k *capture) below() func(path string) bool {
+	has := map[string]bool{}
+	for _, c := range k.list {
+		has[c.path] = c.lower != nil || c.deleted
+	}
+	return func(p string) bool { return has[p] }
+}
+
+// captured finds what a command changed and writes it.
+func captured(ctx context.Context, c Changes, o CaptureOptions, write func(k *capture) error) error {
 	k, err := newCapture(c, o)
 	if err != nil {
 		return fmt.Errorf("capture changes: %w", err)
@@ -35,7 +69,7 @@ func Capture(ctx context.Context, w io.Writer, c Changes, o CaptureOptions) erro
 	if err := k.matchPyc(); err != nil {
 		return fmt.Errorf("capture changes: %w", err)
 	}
-	if err := Write(ctx, w, k.files()); err != nil {
+	if err := write(k); err != nil {
 		return fmt.Errorf("capture changes: %w", err)
 	}
 	if o.Settle {

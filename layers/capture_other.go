@@ -10,6 +10,11 @@ import (
 // Capture needs Linux.
 func Capture(context.Context, io.Writer, Changes, CaptureOptions) error { return ErrNotHere }
 
+// CaptureParts needs Linux.
+func CaptureParts(context.Context, io.Writer, Changes, CaptureOptions, func([]File, func(string) bool) ([]Part, error)) error {
+	return ErrNotHere
+}
+
 // Snapshot needs Linux.
 func Snapshot(context.Context, string, string) error { return ErrNotHere }
 

@@ -16,6 +16,8 @@ const (
 	// buckets are the layers of the small distributions. With the one for what
 	// nobody claims they are the fewest that a split makes.
 	buckets = 8
+	// MinLayers is how many layers a layer must be allowed to become, to be split.
+	MinLayers = buckets + 1
 )
 
 // Groups say which of several layers a path goes into. Which ones there are
@@ -33,7 +35,7 @@ type Groups struct {
 func (s *Site) Groups(max int) *Groups {
 	max = min(max, MaxLayers)
 	g := &Groups{site: s, of: map[string]int{}}
-	if max <= buckets {
+	if max < MinLayers {
 		g.names = []string{""}
 		for name := range s.dists {
 			g.of[name] = 0
@@ -65,6 +67,18 @@ func (s *Site) Groups(max int) *Groups {
 
 // Len is the number of groups.
 func (g *Groups) Len() int { return len(g.names) }
+
+// Members are the distributions of a group, sorted by name.
+func (g *Groups) Members(i int) []string {
+	var names []string
+	for name, of := range g.of {
+		if of == i {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Name says what is in a group, for people.
 func (g *Groups) Name(i int) string { return g.names[i] }
