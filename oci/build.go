@@ -102,12 +102,13 @@ type StepReport struct {
 	Step     string        `json:"step"`
 	Kind     string        `json:"kind"`
 	Key      string        `json:"key,omitempty"`     // empty for Set steps
-	Cached   bool          `json:"cached,omitempty"`  // the layer was there
-	From     string        `json:"from,omitempty"`    // the image that has it, if this machine has not
+	Cached   bool          `json:"cached,omitempty"`  // the layers were there
+	From     string        `json:"from,omitempty"`    // the image that has them, if this machine has not
 	Unknown  bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
-	DiffID   string        `json:"diff_id,omitempty"`
+	DiffID   string        `json:"diff_id,omitempty"` // of the layer, if it is one
 	Digest   string        `json:"digest,omitempty"`
-	Size     int64         `json:"size,omitempty"`    // compressed, in bytes
+	Size     int64         `json:"size,omitempty"`    // compressed, in bytes, of all layers
+	Layers   []LayerReport `json:"layers,omitempty"`  // if there are several, bottom first
 	Bytes    int64         `json:"bytes,omitempty"`   // in an explanation: of the contents of a layer that is not there
 	Changed  []string      `json:"changed,omitempty"` // in an explanation: what of the key is not as in the last build
 	Duration time.Duration `json:"duration_ns,omitempty"`
@@ -189,17 +190,18 @@ func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
 	return fmt.Errorf("unknown kind of step %T", s)
 }
 
-// work is one layer to be had: from the store under its key, or by making it.
+// work is a layer to be had, or several that belong together: from the store
+// under its key, or by making it.
 type work struct {
 	step, kind, key string
 	parts           parts // of the key
-	make            func(ctx context.Context) (v1.Hash, v1.Descriptor, error)
-	list            *layers.Listing // what is in it; nil if that is not known before it is made
+	make            func(ctx context.Context) ([]made, error)
+	list            *layers.Listing // what is in its one layer; nil if that is not known before it is made
 	runs            bool            // making it starts a process
 	adopts          bool            // it depends on what such a process left
 }
 
-// layer does a work and puts its layer on top of the state.
+// layer does a work and puts what it makes on top of the state.
 func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	start := b.now()
 	r := StepReport{Step: w.step, Kind: w.kind, Key: w.key}
@@ -209,13 +211,13 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	}
-	l, err := b.find(ctx, st, w.key)
+	found, err := b.find(ctx, st, w.key)
 	if err != nil {
 		return err
 	}
 	switch {
-	case l.Layer != nil:
-		r.Cached, r.From = true, l.from
+	case len(found.list) > 0:
+		r.Cached, r.From = true, found.from
 	case st.dry:
 		st.missed, st.missedRun = true, st.missedRun || w.runs
 		if w.list != nil {
@@ -227,47 +229,37 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	default:
-		if l, err = b.makeLayer(ctx, st, w); err != nil {
+		if found, err = b.makeLayers(ctx, st, w); err != nil {
 			return err
 		}
 	}
-	digest, err := l.Digest()
-	if err != nil {
-		return fmt.Errorf("layer: %w", err)
+	if err := found.report(&r); err != nil {
+		return err
 	}
-	if r.Size, err = l.Size(); err != nil {
-		return fmt.Errorf("layer: %w", err)
-	}
-	r.DiffID, r.Digest, r.Duration = l.diffID.String(), digest.String(), b.since(start)
+	r.Duration = b.since(start)
 	st.report(r)
-	st.add(w, l.Layer, l.diffID)
+	st.add(w, found.list)
 	if st.last() {
 		b.Ahead.send(ctx, st.layers)
 	}
 	return nil
 }
 
-// makeLayer does a work and keeps the layer that it makes.
-func (b *Builder) makeLayer(ctx context.Context, st *state, w work) (foundLayer, error) {
+// makeLayers does a work and keeps the layers that it makes.
+func (b *Builder) makeLayers(ctx context.Context, st *state, w work) (foundLayers, error) {
 	if err := b.Ahead.Check(ctx); err != nil {
-		return foundLayer{}, err
+		return foundLayers{}, err
 	}
 	b.noteIn(st, "%s", w.step)
-	diffID, desc, err := w.make(ctx)
+	list, err := w.make(ctx)
 	if err != nil {
-		return foundLayer{}, err
+		return foundLayers{}, err
 	}
-	if err := b.Store.PutLayer(w.key, diffID, desc); err != nil {
-		return foundLayer{}, fmt.Errorf("keep layer: %w", err)
-	}
-	if w.runs {
+	found, err := b.keep(w.key, list)
+	if err == nil && w.runs {
 		st.ran++
 	}
-	file, ok := b.Store.Blob(desc.Digest)
-	if !ok {
-		return foundLayer{}, fmt.Errorf("layer %s is gone from the cache", desc.Digest)
-	}
-	return foundLayer{storedLayer{diffID, desc, file}, diffID, ""}, nil
+	return found, err
 }
 
 // report tells of a step.
@@ -283,42 +275,6 @@ func (st *state) report(r StepReport) {
 func (st *state) unknown(step plan.Step) {
 	st.missed, st.missedRun = true, true
 	st.report(StepReport{Step: fmt.Sprint(step), Kind: step.Kind(), Unknown: true})
-}
-
-// foundLayer is a layer that a step made, or none. from is the image that has
-// it, if the store has not.
-type foundLayer struct {
-	v1.Layer
-	diffID v1.Hash
-	from   string
-}
-
-// find looks a layer up: in the store, where it counts only with the list of
-// what is in it, which later steps may ask for; then in images that were pushed
-// before.
-func (b *Builder) find(ctx context.Context, st *state, key string) (foundLayer, error) {
-	if b.NoCache {
-		return foundLayer{}, nil
-	}
-	diffID, desc, ok, err := b.Store.Layer(key)
-	if err != nil {
-		return foundLayer{}, err
-	}
-	if ok {
-		if _, ok, err = b.Store.Value(listingKind, diffID.String()); err != nil {
-			return foundLayer{}, err
-		}
-	}
-	if ok {
-		if file, there := b.Store.Blob(desc.Digest); there {
-			return foundLayer{storedLayer{diffID, desc, file}, diffID, ""}, nil
-		}
-	}
-	l, diffID, ref, ok := b.Remembered.find(ctx, key, st.hashes()[:st.own], st.base.Platform)
-	if !ok {
-		return foundLayer{}, nil
-	}
-	return foundLayer{l, diffID, ref}, nil
 }
 
 func (b *Builder) time() time.Time {

@@ -266,6 +266,13 @@ func (w *writes) Run(ctx context.Context, c sandbox.Command) error {
 		w.fail = nil
 		return err
 	}
+	if a, ok := c.After.Args.(oci.CaptureArgs); ok && a.Parts > 0 {
+		parts, err := oci.Distributions(a.Parts)(w.files, func(string) bool { return false })
+		if err != nil {
+			return err
+		}
+		return layers.WriteParts(ctx, c.After.Out, parts)
+	}
 	return layers.Write(ctx, c.After.Out, func(yield func(layers.File, error) bool) {
 		for _, f := range w.files {
 			if !yield(f, nil) {

@@ -2,81 +2,97 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/python"
 )
 
-// A part is one of the layers that a step made.
-type part struct {
-	name   string // what is in it, for people; empty if it is all there is
-	diffID v1.Hash
-	desc   v1.Descriptor
-	unsafe []string // why a distribution in it cannot be reused without a joint install, sorted
+// CaptureArgs are the arguments of the sandbox's verb "capture": what a command
+// changed goes out as a layer.
+type CaptureArgs struct {
+	layers.CaptureOptions
+	// Parts, if it is not 0, asks for layers as [Distributions] divides them, at
+	// most so many, in the form of [layers.WriteParts].
+	Parts int `json:"parts,omitempty"`
 }
 
-// packDistributions keeps the tar that write writes, what an installer changed,
-// as several layers: at most max, by distribution, so that what did not change
-// is the same bytes in every build. below says whether the layers below have a
-// path; it may be nil. ready, if it is not nil, is called with each layer as
-// soon as it is kept. A tar with nothing in it gives one empty layer.
-func (b *Builder) packDistributions(ctx context.Context, max int, write func(w io.Writer) error, below func(path string) bool, ready func(part)) ([]part, error) {
-	f, err := os.CreateTemp(b.Store.Scratch(), "install-")
-	if err != nil {
-		return nil, fmt.Errorf("spool layer: %w", err)
-	}
-	defer func() {
-		f.Close()
-		os.Remove(f.Name())
-	}()
-	files, err := spoolTar(ctx, f, write)
-	if err != nil {
-		return nil, err
-	}
-	site, err := siteOf(files, below)
-	if err != nil {
-		return nil, fmt.Errorf("read distributions: %w", err)
-	}
-	groups := site.Groups(max)
-	var parts []part
-	for i, list := range layers.Split(files, groups.Len(), groups.Of) {
-		if list == nil && (len(files) > 0 || i > 0) {
-			continue
+// Distributions divides what an installer changed into at most max layers, by
+// Python distribution, so that what did not change is the same bytes in every
+// build. below says which paths the layers below have. Of nothing it makes one
+// empty layer.
+func Distributions(max int) func(files []layers.File, below func(path string) bool) ([]layers.Part, error) {
+	return func(files []layers.File, below func(string) bool) ([]layers.Part, error) {
+		site, err := siteOf(files, below)
+		if err != nil {
+			return nil, fmt.Errorf("read distributions: %w", err)
 		}
-		p := part{name: groups.Name(i), unsafe: unsafeIn(site, groups, i)}
-		if p.diffID, p.desc, err = b.pack(ctx, func(w io.Writer) error { return layers.Write(ctx, w, all(list)) }); err != nil {
-			return nil, err
-		}
-		parts = append(parts, p)
-		if ready != nil {
-			ready(p)
-		}
-	}
-	return parts, nil
-}
-
-// unsafeIn are the reasons why distributions of a group depend on others.
-func unsafeIn(site *python.Site, groups *python.Groups, i int) []string {
-	var list []string
-	for _, d := range site.Distributions() {
-		for _, why := range d.Unsafe {
-			if groups.OfName(d.Name) == i {
-				list = append(list, d.Name+" "+string(why))
+		groups := site.Groups(max)
+		var parts []layers.Part
+		for i, list := range layers.Split(files, groups.Len(), groups.Of) {
+			if list != nil {
+				parts = append(parts, layers.Part{Name: nameOf(groups, i), Files: list})
 			}
 		}
+		switch len(parts) {
+		case 0:
+			parts = []layers.Part{{}}
+		case 1:
+			parts[0].Name = "" // it is all there is
+		}
+		return parts, nil
 	}
-	return list
 }
 
-// spoolTar reads the tar that write writes, with its contents in f.
-func spoolTar(ctx context.Context, f *os.File, write func(w io.Writer) error) ([]layers.File, error) {
+// maxNames bounds how much is said of what is in a layer, in bytes.
+const maxNames = 200
+
+// nameOf says what is in a group.
+func nameOf(groups *python.Groups, i int) string {
+	name, members := groups.Name(i), groups.Members(i)
+	if len(members) < 2 && (len(members) == 0 || members[0] == name) {
+		return name
+	}
+	name += ": "
+	for n, m := range members {
+		if n > 0 {
+			name += ", "
+		}
+		if len(name)+len(m) > maxNames {
+			return name + fmt.Sprintf("and %d more", len(members)-n)
+		}
+		name += m
+	}
+	return name
+}
+
+// The limits of the layers that installs make.
+const (
+	mostLayers  = 120 // of an image: some programs take no more than 127
+	spareLayers = 8   // for what comes after the plan's steps
+)
+
+// partsOf is how many layers the next install of a state may make, 1 if it is
+// not to be divided. It depends on the base and the steps alone.
+func partsOf(st *state) int {
+	spare := spareLayers
+	if st.stage != nil {
+		spare += 2 * len(st.stage.Steps)
+	}
+	max := min(python.MaxLayers-st.split, mostLayers-1-len(st.layers)-spare)
+	if max < python.MinLayers {
+		return 1
+	}
+	return max
+}
+
+// packParts keeps the layers that write writes as [layers.WriteParts] does,
+// while they come.
+func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error) ([]made, error) {
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
@@ -84,15 +100,24 @@ func spoolTar(ctx context.Context, f *os.File, write func(w io.Writer) error) ([
 		w.CloseWithError(err)
 		wrote <- err
 	}()
-	files, err := layers.Spool(ctx, r, f)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r) // the padding after the trailer
-	}
+	var list []made
+	err := layers.ReadParts(r, func(name string, tar io.Reader) error {
+		m, err := b.pack(ctx, func(w io.Writer) error {
+			_, err := io.Copy(w, struct{ io.Reader }{tar})
+			return err
+		})
+		m.name = name
+		list = append(list, m)
+		return err
+	})
 	r.CloseWithError(err)
-	if werr := <-wrote; werr != nil && err == nil {
+	if werr := <-wrote; werr != nil && (err == nil || errors.Is(err, werr)) {
 		err = werr
 	}
-	return files, err
+	if err == nil && len(list) == 0 {
+		err = errors.New("the step has no layer")
+	}
+	return list, err
 }
 
 // siteOf reads which distributions a layer has.
@@ -109,7 +134,7 @@ func siteOf(files []layers.File, below func(string) bool) (*python.Site, error) 
 		} else if deleted != "" {
 			p.Path, p.Deleted = deleted, true
 		}
-		p.Below = p.Deleted || below != nil && below(p.Path)
+		p.Below = p.Deleted || below(p.Path)
 		contents[p.Path] = f
 		list = append(list, p)
 	}
@@ -123,15 +148,4 @@ func siteOf(files []layers.File, below func(string) bool) (*python.Site, error) 
 		}
 		return f.Open()
 	})
-}
-
-// all are files as [layers.Write] takes them.
-func all(files []layers.File) func(yield func(layers.File, error) bool) {
-	return func(yield func(layers.File, error) bool) {
-		for _, f := range files {
-			if !yield(f, nil) {
-				return
-			}
-		}
-	}
 }

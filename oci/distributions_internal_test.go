@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -47,22 +46,19 @@ func installTree(dists ...string) []layers.File {
 	return files
 }
 
-func packed(t *testing.T, b *Builder, files []layers.File, max int) []part {
+func packed(t *testing.T, b *Builder, files []layers.File, max int) []made {
 	t.Helper()
-	var told []part
-	parts, err := b.packDistributions(t.Context(), max, func(w io.Writer) error { return layers.Write(t.Context(), w, all(files)) },
-		func(p string) bool { return path.Base(p) == "below" }, func(p part) { told = append(told, p) })
+	list, err := b.packParts(t.Context(), func(w io.Writer) error {
+		parts, err := Distributions(max)(files, func(p string) bool { return path.Base(p) == "below" })
+		if err != nil {
+			return err
+		}
+		return layers.WriteParts(t.Context(), w, parts)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(told) != len(parts) {
-		t.Errorf("ready was told of %d layers out of %d", len(told), len(parts))
-	}
-	left, err := os.ReadDir(b.Store.Scratch())
-	if err != nil || len(left) > 0 {
-		t.Errorf("scratch has %v, error %v", left, err)
-	}
-	return parts
+	return list
 }
 
 func builderOn(t *testing.T) *Builder {
@@ -108,8 +104,8 @@ func TestSplitLayersAreTheTreeOfOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		lists = append(lists, list)
-		if strings.Contains(fmt.Sprint(list.Entries), "a-1.dist-info") && !slices.Contains(p.unsafe, "a replaces files of the layers below") {
-			t.Errorf("the layer of a has the reasons %q", p.unsafe)
+		if strings.Contains(fmt.Sprint(list.Entries), "a-1.dist-info") && !strings.HasSuffix(p.name, ": a") && !strings.Contains(p.name, " a,") {
+			t.Errorf("the layer of a is called %q", p.name)
 		}
 	}
 	var want layers.Listing
@@ -133,14 +129,36 @@ func tree(lists ...layers.Listing) []string {
 func TestAnInstallThatFailsLeavesNothing(t *testing.T) {
 	b := builderOn(t)
 	broken := errors.New("pip failed")
-	_, err := b.packDistributions(context.Background(), 40, func(w io.Writer) error {
-		_, _ = w.Write(make([]byte, 100))
+	list, err := b.packParts(context.Background(), func(w io.Writer) error {
+		_, _ = w.Write(make([]byte, 3))
 		return broken
-	}, nil, nil)
-	if !errors.Is(err, broken) {
-		t.Errorf("error %v, want that of the installer", err)
+	})
+	if !errors.Is(err, broken) || err.Error() != broken.Error() {
+		t.Errorf("error %v, %d layers, want that of the installer alone", err, len(list))
 	}
-	if left, err := os.ReadDir(b.Store.Scratch()); err != nil || len(left) > 0 {
-		t.Errorf("scratch has %v, error %v", left, err)
+	if _, err := b.packParts(t.Context(), func(w io.Writer) error { return layers.WriteParts(t.Context(), w, nil) }); err == nil {
+		t.Error("an install without a layer is no error")
+	}
+}
+
+func TestNamesOfLayersAreBounded(t *testing.T) {
+	var dists []string
+	for i := range 400 {
+		dists = append(dists, fmt.Sprintf("distribution%03d-1", i))
+	}
+	parts, err := Distributions(40)(installTree(dists...), func(string) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		if len(p.Name) > maxNames+len(" and 400 more") {
+			t.Errorf("the name %q has %d bytes", p.Name, len(p.Name))
+		}
+		if text := createdBy("INSTALL (all) x", p.Name); nameIn(text) != p.Name {
+			t.Errorf("of %q the name is read as %q", text, nameIn(text))
+		}
+	}
+	if parts[0].Name == "" || !strings.Contains(parts[0].Name, "more") {
+		t.Errorf("the first layer is called %q", parts[0].Name)
 	}
 }

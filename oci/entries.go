@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kanso-build/kanso/layers"
@@ -47,7 +46,7 @@ func (b *Builder) filesLayer(ctx context.Context, st *state, w work, list []entr
 	if w.list, err = listingOf(list); err != nil {
 		return err
 	}
-	w.make = func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
+	w.make = func(ctx context.Context) ([]made, error) {
 		return b.packFiles(ctx, list, *w.list)
 	}
 	return b.layer(ctx, st, w)
@@ -78,7 +77,7 @@ func (b *Builder) filesKey(kind string, list []entry) *key {
 }
 
 // packFiles keeps a layer of known files, and its list.
-func (b *Builder) packFiles(ctx context.Context, list []entry, listing layers.Listing) (v1.Hash, v1.Descriptor, error) {
+func (b *Builder) packFiles(ctx context.Context, list []entry, listing layers.Listing) ([]made, error) {
 	packed, err := b.packTar(ctx, func(w io.Writer) error {
 		return layers.Write(ctx, w, func(yield func(layers.File, error) bool) {
 			for _, e := range list {
@@ -93,9 +92,9 @@ func (b *Builder) packFiles(ctx context.Context, list []entry, listing layers.Li
 		})
 	})
 	if err != nil {
-		return v1.Hash{}, v1.Descriptor{}, err
+		return nil, err
 	}
-	return packed.DiffID, descriptorOf(packed), b.keepListing(packed.DiffID, listing)
+	return []made{{diffID: packed.DiffID, desc: descriptorOf(packed)}}, b.keepListing(packed.DiffID, listing)
 }
 
 // readAll reads a small file whole.

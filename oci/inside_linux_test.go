@@ -48,14 +48,16 @@ func verbs() map[string]sandbox.Verb {
 			return json.NewEncoder(e.Out).Encode(list)
 		},
 		"capture": func(ctx context.Context, e sandbox.Env) error {
-			var o layers.CaptureOptions
-			if err := json.Unmarshal(e.Args, &o); err != nil {
+			var a oci.CaptureArgs
+			if err := json.Unmarshal(e.Args, &a); err != nil {
 				return err
 			}
-			c := *e.Changes
-			return layers.Capture(ctx, e.Out, layers.Changes{
-				Upper: c.Upper, Root: c.Root, Before: c.Before, Lowers: c.Lowers, Tables: c.Tables, ChownTable: c.ChownTable, Skip: c.Skip,
-			}, o)
+			in := *e.Changes
+			c := layers.Changes{Upper: in.Upper, Root: in.Root, Before: in.Before, Lowers: in.Lowers, Tables: in.Tables, ChownTable: in.ChownTable, Skip: in.Skip}
+			if a.Parts > 0 {
+				return layers.CaptureParts(ctx, e.Out, c, a.CaptureOptions, oci.Distributions(a.Parts))
+			}
+			return layers.Capture(ctx, e.Out, c, a.CaptureOptions)
 		},
 		"merge": func(ctx context.Context, e sandbox.Env) error {
 			var a sandbox.MergeArgs
@@ -152,7 +154,19 @@ func programs() map[string]func(args ...string) error {
 			return err
 		},
 		"change": changeEverything,
-		"look":   look,
+		"inspect": func(args ...string) error {
+			for _, p := range args {
+				if err := showFile(p); err != nil {
+					return err
+				}
+			}
+			return look("/usr/lib", "/app")
+		},
+		"look":    look,
+		"install": fakeInstall,
+		"install-more": func(args ...string) error {
+			return errors.Join(os.RemoveAll("/usr/lib/python3/first"), fakeInstall(args...))
+		},
 		"ask": func(args ...string) error {
 			c, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
 			if err != nil {

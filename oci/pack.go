@@ -12,17 +12,17 @@ import (
 
 // pack keeps the tar that write writes: compressed and hashed as it comes, and
 // listed, all in one pass.
-func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (v1.Hash, v1.Descriptor, error) {
+func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (made, error) {
 	lister := newLister(ctx)
 	packed, err := b.packTar(ctx, func(tar io.Writer) error { return write(io.MultiWriter(tar, lister)) })
 	list, lerr := lister.close(err)
 	if err != nil {
-		return v1.Hash{}, v1.Descriptor{}, err
+		return made{}, err
 	}
 	if lerr != nil {
-		return v1.Hash{}, v1.Descriptor{}, fmt.Errorf("list layer: %w", lerr)
+		return made{}, fmt.Errorf("list layer: %w", lerr)
 	}
-	return packed.DiffID, descriptorOf(packed), b.keepListing(packed.DiffID, list)
+	return made{diffID: packed.DiffID, desc: descriptorOf(packed)}, b.keepListing(packed.DiffID, list)
 }
 
 // packTar keeps the tar that write writes, compressed.

@@ -29,32 +29,62 @@ type recalled struct {
 	ref     string
 	diffIDs []v1.Hash
 	layers  []v1.Layer
-	keys    []string // of the layers; empty for those of others
+	entries []remembered // of the history, one for each layer
+}
 
-	sketches [][]sketch // that the layers' steps asked for
+// remembered is what an entry of the history says of a layer.
+type remembered struct {
+	key      string // of the step; empty for those of others
+	part, of int    // it is this one of the step's layers, from 1
+	name     string // what is in it, if there are several
+	sketches []sketch
 }
 
 // keyComment begins the comment of a layer's entry in the history; the step's
 // key follows.
 const keyComment = "kanso "
 
-// find looks for the layer that a step's key made, in images that stand on the
+// find looks for the layers that a step's key made, in images that stand on the
 // same base: its diff ids, bottom first.
-func (m *Memory) find(ctx context.Context, key string, base []v1.Hash, platform v1.Platform) (l v1.Layer, diffID v1.Hash, ref string, ok bool) {
+func (m *Memory) find(ctx context.Context, key string, base []v1.Hash, platform v1.Platform) foundLayers {
 	if m == nil {
-		return nil, diffID, "", false
+		return foundLayers{}
 	}
 	for _, r := range m.load(ctx, platform) {
 		if !startsWith(r.diffIDs, base) {
 			continue
 		}
 		for i := len(base); i < len(r.layers); i++ {
-			if r.keys[i] == key {
-				return r.layers[i], r.diffIDs[i], r.ref, true
+			if e := r.entries[i]; e.key == key && e.part == 1 && whole(r.entries[i:]) {
+				return r.step(i, e.of)
 			}
 		}
 	}
-	return nil, diffID, "", false
+	return foundLayers{}
+}
+
+// whole says whether entries of the history begin with all those of one step.
+func whole(entries []remembered) bool {
+	first := entries[0]
+	if len(entries) < first.of {
+		return false
+	}
+	for i, e := range entries[:first.of] {
+		if e.key != first.key || e.part != i+1 || e.of != first.of {
+			return false
+		}
+	}
+	return true
+}
+
+// step are n layers of an image from number i on.
+func (r recalled) step(i, n int) foundLayers {
+	f := foundLayers{from: r.ref}
+	for ; n > 0; n-- {
+		f.list = append(f.list, foundLayer{r.layers[i], r.diffIDs[i], r.entries[i].name})
+		i++
+	}
+	return f
 }
 
 // startsWith says whether layers begin with others.
@@ -93,25 +123,41 @@ func (m *Memory) load(ctx context.Context, platform v1.Platform) []recalled {
 }
 
 // recall reads the keys in an image's history.
-func recall(ref string, img v1.Image) (recalled, bool) {
+func recall(ref string, img v1.Image) (r recalled, ok bool) {
 	cfg, err := img.ConfigFile()
 	if err != nil {
 		return recalled{}, false
 	}
-	r := recalled{ref: ref, diffIDs: cfg.RootFS.DiffIDs}
+	r = recalled{ref: ref, diffIDs: cfg.RootFS.DiffIDs}
 	if r.layers, err = img.Layers(); err != nil || len(r.layers) != len(r.diffIDs) {
 		return recalled{}, false
 	}
+	r.entries, ok = entriesIn(cfg)
+	return r, ok
+}
+
+// entriesIn reads what a history says of each layer, if it tells of all.
+func entriesIn(cfg *v1.ConfigFile) (entries []remembered, ok bool) {
 	for _, h := range cfg.History {
-		if h.EmptyLayer {
-			continue
+		if !h.EmptyLayer {
+			entries = append(entries, rememberedIn(h))
 		}
-		key := ""
-		if rest, ok := strings.CutPrefix(h.Comment, keyComment); ok {
-			key, _, _ = strings.Cut(rest, " ")
-		}
-		r.keys = append(r.keys, key)
-		r.sketches = append(r.sketches, sketchesIn(h.Comment))
 	}
-	return r, len(r.keys) == len(r.layers)
+	return entries, len(entries) == len(cfg.RootFS.DiffIDs)
+}
+
+// rememberedIn reads an entry of a history.
+func rememberedIn(h v1.History) remembered {
+	e := remembered{part: 1, of: 1}
+	rest, ok := strings.CutPrefix(h.Comment, keyComment)
+	if !ok {
+		return e
+	}
+	e.key, rest, _ = strings.Cut(rest, " ")
+	rest, _, _ = strings.Cut(rest, " ")
+	if e.part, e.of = numbersOf(rest); e.of > 1 {
+		e.name = nameIn(h.CreatedBy)
+	}
+	e.sketches = sketchesIn(h.Comment)
+	return e
 }

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -25,7 +23,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // install puts the requirements file in place and runs the installer on it;
 // both are one layer.
 func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
-	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}}
+	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}, parts: partsOf(st)}
 	if i.File != "" {
 		uid, gid, err := b.owner(ctx, st, i.Owner)
 		if err != nil {
@@ -76,6 +74,7 @@ type execution struct {
 	dir, user     string
 	run           plan.Run // what else a Run says
 	foreign       bool     // a user's own command, which sees what other builders show it
+	parts         int      // layers that what is changed may be divided into, see [Distributions]; less than 2 is one
 }
 
 // whereAndWho completes an execution by what the image says.
@@ -96,19 +95,22 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 		add("dir", x.dir).add("user", x.user).add("network", x.run.Network).
 		add("foreign", strconv.FormatBool(x.foreign)).
 		add("compression", b.Compression.String()).add("time", b.time().String())
+	if x.parts > 1 {
+		k.add("layers at most", strconv.Itoa(x.parts))
+	}
 	for _, f := range x.files {
 		k.add("file", f.Path, strconv.FormatUint(uint64(f.Mode), 8), strconv.Itoa(f.UID), strconv.Itoa(f.GID), string(f.Data))
 	}
 	if err := b.runKey(ctx, st, k, x.run); err != nil {
 		return err
 	}
-	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) (v1.Hash, v1.Descriptor, error) {
-		diffID, desc, err := b.attempt(ctx, st, x, b.IDs)
+	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) ([]made, error) {
+		list, err := b.attempt(ctx, st, x, b.IDs)
 		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
 			b.noteIn(st, "one id does not suffice: try again with subordinate ids")
 			return b.attempt(ctx, st, x, sandbox.IDsSubuid)
 		}
-		return diffID, desc, err
+		return list, err
 	}})
 }
 
@@ -132,29 +134,29 @@ func (b *Builder) runKey(ctx context.Context, st *state, k *key, r plan.Run) err
 }
 
 // attempt runs a command once and keeps what it changed.
-func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandbox.IDs) (diffID v1.Hash, desc v1.Descriptor, err error) {
+func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandbox.IDs) ([]made, error) {
 	if b.Runner == nil {
-		return diffID, desc, ErrNoRunner
+		return nil, ErrNoRunner
 	}
 	r, err := b.Runner(ctx, ids)
 	if err != nil {
-		return diffID, desc, err
+		return nil, err
 	}
 	lowers, release, err := b.trees(ctx, st, r)
 	if err != nil {
-		return diffID, desc, err
+		return nil, err
 	}
 	defer release()
 	cmd, err := b.command(ctx, st, x)
 	if err != nil {
-		return diffID, desc, err
+		return nil, err
 	}
 	cmd.Lowers = lowers
 	m := &mounter{b: b, st: st, r: r}
 	defer m.release()
 	mounts, err := m.mounts(ctx, x.run.Mounts)
 	if err != nil {
-		return diffID, desc, err
+		return nil, err
 	}
 	cmd.Mounts = append(cmd.Mounts, mounts...)
 	out := b.output(st)
@@ -162,26 +164,42 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	cmd.Stdout, cmd.Stderr = out, out
 	if r.CanKeep() {
 		if cmd.Keep, err = os.MkdirTemp(b.Store.Scratch(), "tree-"); err != nil {
-			return diffID, desc, fmt.Errorf("make tree: %w", err)
+			return nil, fmt.Errorf("make tree: %w", err)
 		}
 		defer os.Remove(cmd.Keep) // gone already if the tree was taken over
 	}
-	diffID, desc, err = b.pack(ctx, func(w io.Writer) error {
-		cmd.After = &sandbox.Call{Verb: "capture", Args: layers.CaptureOptions{
-			Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
-			Time: b.time(), KeepPyc: x.foreign, Settle: cmd.Keep != "",
-		}, Out: w}
-		return r.Run(ctx, cmd)
-	})
+	args := CaptureArgs{CaptureOptions: layers.CaptureOptions{
+		Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
+		Time: b.time(), KeepPyc: x.foreign, Settle: cmd.Keep != "",
+	}}
+	list, err := b.captured(ctx, r, cmd, args, x.parts)
 	if err != nil || cmd.Keep == "" {
-		return diffID, desc, err
+		return list, err
 	}
-	chain := chainID(append(st.hashes(), diffID))
-	if err := b.Store.AdoptTree(ctx, r.Trees(), chain, cmd.Keep); err != nil {
-		b.note("keep tree: %v", err) // it will be unpacked from the layer instead
-		return diffID, desc, r.Call(ctx, sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}})
+	stack := st.hashes()
+	for _, m := range list {
+		stack = append(stack, m.diffID)
 	}
-	return diffID, desc, nil
+	if err := b.Store.AdoptTree(ctx, r.Trees(), treeOf(stack, len(list)), cmd.Keep); err != nil {
+		b.note("keep tree: %v", err) // it will be unpacked from the layers instead
+		return list, r.Call(ctx, sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}})
+	}
+	return list, nil
+}
+
+// captured runs a command and keeps what it changed in as many layers as are
+// allowed.
+func (b *Builder) captured(ctx context.Context, r Runner, cmd sandbox.Command, args CaptureArgs, parts int) ([]made, error) {
+	run := func(w io.Writer) error {
+		cmd.After = &sandbox.Call{Verb: "capture", Args: args, Out: w}
+		return r.Run(ctx, cmd)
+	}
+	if parts > 1 {
+		args.Parts = parts
+		return b.packParts(ctx, run)
+	}
+	m, err := b.pack(ctx, run)
+	return []made{m}, err
 }
 
 // command is the sandbox's command for an execution, without the image's files

@@ -136,10 +136,14 @@ func (st *state) sketchKey(first int, p string) string {
 	return chainID(st.hashes()).String() + " " + strconv.Itoa(first) + " " + p
 }
 
-// keyedComment is the comment of a layer's entry in the history: the step's key
-// and the sketches that the step asked for, as many as there is room for.
-func (st *state) keyedComment(key string) string {
+// keyedComment is the comment of a layer's entry in the history: the step's key,
+// which of the step's layers it is, if there are several, and with the first the
+// sketches that the step asked for, as many as there is room for.
+func (st *state) keyedComment(key, part string) string {
 	comment := keyComment + key
+	if part != "" {
+		comment += " " + part
+	}
 	for _, s := range st.drawn {
 		data, err := json.Marshal(s)
 		if err == nil && len(comment)+len(data) < sketchBytes {
@@ -153,6 +157,9 @@ func (st *state) keyedComment(key string) string {
 // sketchesIn reads the sketches of a comment.
 func sketchesIn(comment string) []sketch {
 	_, text, _ := strings.Cut(strings.TrimPrefix(comment, keyComment), " ")
+	if at := strings.IndexByte(text, '{'); at >= 0 {
+		text = text[at:]
+	}
 	var list []sketch
 	dec := json.NewDecoder(strings.NewReader(text))
 	for dec.More() {
@@ -174,7 +181,7 @@ func (m *Memory) sketch(ctx context.Context, stack []v1.Hash, platform v1.Platfo
 		if len(r.diffIDs) <= len(stack) || !startsWith(r.diffIDs, stack) {
 			continue
 		}
-		for _, s := range r.sketches[len(stack)] {
+		for _, s := range r.entries[len(stack)].sketches {
 			if s.First == first && s.Path == p && s.At == 0 && s.Which == "" {
 				return s, true
 			}
@@ -232,9 +239,12 @@ func (m *Memory) sketchAt(ctx context.Context, stack []v1.Hash, platform v1.Plat
 		if !startsWith(r.diffIDs, stack) {
 			continue
 		}
-		for _, s := range slices.Concat(r.sketches...) {
-			if s.At == want.At && s.First == want.First && s.Path == want.Path && s.Which == want.Which {
-				return s, true
+		for _, e := range r.entries {
+			at := slices.IndexFunc(e.sketches, func(s sketch) bool {
+				return s.At == want.At && s.First == want.First && s.Path == want.Path && s.Which == want.Which
+			})
+			if at >= 0 {
+				return e.sketches[at], true
 			}
 		}
 	}

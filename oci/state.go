@@ -19,6 +19,7 @@ type state struct {
 	config  *v1.ConfigFile
 	layers  []laid
 	own     int                    // how many of layers, from the bottom, are the base's
+	split   int                    // how many of them are those of steps that made several
 	dirs    map[string]layers.File // directories that our own steps wrote, by path
 	reports []StepReport
 	ran     int
@@ -60,6 +61,7 @@ type laid struct {
 	v1.Layer
 	diffID v1.Hash
 	ran    bool // made by a process, so it may hold anything
+	above  int  // how many layers of the same step lie on it
 }
 
 func newState(base Base, created time.Time) (*state, error) {
@@ -87,8 +89,12 @@ func newState(base Base, created time.Time) (*state, error) {
 			return nil, fmt.Errorf("base %s: %w", base.Ref, err)
 		}
 	}
+	entries, _ := entriesIn(cfg)
 	for i, l := range ls {
 		at := laid{Layer: l, diffID: cfg.RootFS.DiffIDs[i]}
+		if i < len(entries) {
+			at.above = entries[i].of - entries[i].part
+		}
 		st.layers = append(st.layers, at)
 		st.seen.stack = append(st.seen.stack, seenLayer{laid: at})
 	}
@@ -138,18 +144,29 @@ func (o *outlook) fork() *outlook {
 	return c
 }
 
-// add puts a layer on top, with its entry in the history. The step's key
-// stands in the entry, so that the pushed image can serve as the cache.
-func (st *state) add(w work, l v1.Layer, diffID v1.Hash) {
-	at := laid{Layer: l, diffID: diffID, ran: w.runs}
-	st.layers = append(st.layers, at)
-	seen := seenLayer{laid: at, known: w.list}
-	if st.wild {
-		seen.list = w.list // somebody will look
+// add puts the layers of a step on top, with their entries in the history. The
+// step's key stands in the entries, so that the pushed image can serve as the
+// cache.
+func (st *state) add(w work, list []foundLayer) {
+	for i, l := range list {
+		at := laid{Layer: l.Layer, diffID: l.diffID, ran: w.runs, above: len(list) - 1 - i}
+		st.layers = append(st.layers, at)
+		seen := seenLayer{laid: at}
+		if len(list) == 1 {
+			seen.known = w.list
+		}
+		if st.wild {
+			seen.list = seen.known // somebody will look
+		}
+		st.seen.stack = append(st.seen.stack, seen)
+		st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, l.diffID)
+		st.config.History = append(st.config.History, v1.History{
+			Created: st.created, CreatedBy: createdBy(w.step, l.name), Comment: st.keyedComment(w.key, partOf(i, len(list))),
+		})
 	}
-	st.seen.stack = append(st.seen.stack, seen)
-	st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, diffID)
-	st.config.History = append(st.config.History, v1.History{Created: st.created, CreatedBy: w.step, Comment: st.keyedComment(w.key)})
+	if len(list) > 1 {
+		st.split += len(list)
+	}
 }
 
 // diffIDs are those of all layers, bottom first.

@@ -14,11 +14,12 @@ import (
 // called by several builds at once, and what it gives back is whole or absent.
 // *cache.Dir is one.
 type Store interface {
-	// Layer returns the layer that was made under a step's key. It is found
-	// only while its blob is there too.
-	Layer(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error)
-	// PutLayer remembers which layer a step's key made.
-	PutLayer(key string, diffID v1.Hash, desc v1.Descriptor) error
+	// Layers returns the layers that were made under a step's key, and what was
+	// said about them. They are found only while all their blobs are there too.
+	Layers(key string) (descs []v1.Descriptor, about []byte, ok bool, err error)
+	// PutLayers remembers which layers a step's key made, bottom first, and JSON
+	// about them.
+	PutLayers(key string, descs []v1.Descriptor, about []byte) error
 	// Blob returns the file that holds the bytes of a digest.
 	Blob(digest v1.Hash) (file string, ok bool)
 	// PutBlob keeps what write writes, whose digest write returns.

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -29,7 +32,14 @@ func (b *Builder) trees(ctx context.Context, st *state, r Runner) (dirs []string
 	fetching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	files := b.fetchAhead(fetching, st, r)
-	for i, l := range st.layers {
+	for i := 0; i < len(st.layers); i++ {
+		l := st.layers[i]
+		if dir, rel, ok := b.joint(ctx, st, r, i); ok {
+			releases = append(releases, rel)
+			dirs = slices.Insert(dirs, 0, dir)
+			i += l.above
+			continue
+		}
 		below := slices.Clone(dirs)
 		dir, rel, err := b.Store.Tree(ctx, r.Trees(), chainID(st.hashes()[:i+1]), func(dir string) error {
 			file, err := files[i]()
@@ -48,18 +58,61 @@ func (b *Builder) trees(ctx context.Context, st *state, r Runner) (dirs []string
 	return dirs, release, nil
 }
 
+// errNoTree says that a joint tree is not there.
+var errNoTree = errors.New("no tree")
+
+// joint returns the tree that a step left which made several layers, if layer
+// number i is the first of them. Where it is not there any more each layer has a
+// tree of its own.
+func (b *Builder) joint(ctx context.Context, st *state, r Runner, i int) (dir string, release func(), ok bool) {
+	n := st.jointAt(i)
+	if n < 2 {
+		return "", nil, false
+	}
+	at := treeOf(st.hashes()[:i+n], n)
+	if !b.Store.HasTree(r.Trees(), at) {
+		return "", nil, false
+	}
+	dir, release, err := b.Store.Tree(ctx, r.Trees(), at, func(string) error { return errNoTree })
+	return dir, release, err == nil
+}
+
+// jointAt is how many layers the step made whose first layer has the number i; 0
+// if it is not the first. What the history of a base says may not be so.
+func (st *state) jointAt(i int) int {
+	if above := st.layers[i].above; above < len(st.layers)-i && (i == 0 || st.layers[i-1].above != above+1) {
+		return above + 1
+	}
+	return 0
+}
+
+// treeOf names the tree with the topmost n layers of a stack. That of several is
+// not the one of the last: each may also have its own.
+func treeOf(stack []v1.Hash, n int) v1.Hash {
+	chain := chainID(stack)
+	if n < 2 {
+		return chain
+	}
+	h, _, _ := v1.SHA256(strings.NewReader("tree of " + strconv.Itoa(n) + " " + chain.String())) // reading memory never fails
+	return h
+}
+
 // fetchAhead starts to fetch the layers that have no tree. Each function it
 // returns waits for one layer and returns its file.
 func (b *Builder) fetchAhead(ctx context.Context, st *state, r Runner) []func() (string, error) {
 	var g errgroup.Group
 	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
 	out := make([]func() (string, error), len(st.layers))
+	joined := 0
 	for i, l := range st.layers {
+		if n := st.jointAt(i); n > 1 && b.Store.HasTree(r.Trees(), treeOf(st.hashes()[:i+n], n)) {
+			joined = i + n
+		}
 		if s, ok := l.Layer.(storedLayer); ok {
 			out[i] = func() (string, error) { return s.file, nil }
 			continue
 		}
-		if b.Store.HasTree(r.Trees(), chainID(st.hashes()[:i+1])) {
+		if i < joined || b.Store.HasTree(r.Trees(), chainID(st.hashes()[:i+1])) {
 			out[i] = func() (string, error) { return b.Client.Fetch(ctx, l.Layer) }
 			continue
 		}

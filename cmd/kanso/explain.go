@@ -84,15 +84,20 @@ func (a *app) explanation(ctx context.Context, e explainFlags, d dockerfileFlags
 // count adds up what is to be sent.
 func (x *explanation) count(ctx context.Context, client *oci.Client, tags []name.Tag) error {
 	var there []v1.Hash
+	sizes := map[v1.Hash]int64{}
 	for _, s := range x.Steps {
 		x.Make += s.Bytes
 		x.More = x.More || s.Unknown || s.Key != "" && !s.Cached && s.Bytes == 0
-		if s.Cached && s.From == "" {
-			h, err := v1.NewHash(s.Digest)
+		if s.From != "" {
+			continue
+		}
+		for _, l := range s.Made() {
+			h, err := v1.NewHash(l.Digest)
 			if err != nil {
 				return err
 			}
 			there = append(there, h)
+			sizes[h] = l.Size
 		}
 	}
 	missing := map[v1.Hash]bool{}
@@ -105,10 +110,9 @@ func (x *explanation) count(ctx context.Context, client *oci.Client, tags []name
 			return err
 		}
 	}
-	for _, s := range x.Steps {
-		if h, err := v1.NewHash(s.Digest); err == nil && missing[h] && s.From == "" {
-			x.Send += s.Size
-			missing[h] = false
+	for h, size := range sizes {
+		if missing[h] {
+			x.Send += size
 		}
 	}
 	return nil

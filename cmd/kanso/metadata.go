@@ -34,6 +34,7 @@ type baseInfo struct {
 // layerInfo describes a layer; those of the base have no step.
 type layerInfo struct {
 	Step   string `json:"step,omitempty"`
+	Holds  string `json:"holds,omitempty"` // what of that the step made
 	Digest string `json:"digest"`
 	DiffID string `json:"diff_id"`
 	Size   int64  `json:"size"`
@@ -93,17 +94,17 @@ func describeImage(img *oci.Image, t times) (imageInfo, error) {
 	if img.Base.Name != "" {
 		info.Base.Name = img.Base.Name
 	}
-	steps := img.Steps
+	made := madeBy(img.Steps)
 	for i, l := range m.Layers {
 		diffID := ""
 		if i < len(config.RootFS.DiffIDs) {
 			diffID = config.RootFS.DiffIDs[i].String()
 		}
 		layer := layerInfo{Digest: l.Digest.String(), DiffID: diffID, Size: l.Size, Cached: true}
-		for n, s := range steps {
-			if s.DiffID == diffID && s.DiffID != "" {
-				layer.Step, layer.Cached = s.Step, s.Cached
-				steps = steps[n+1:]
+		for n, s := range made {
+			if s.DiffID == diffID {
+				layer.Step, layer.Holds, layer.Cached = s.step.Step, s.Name, s.step.Cached
+				made = made[n+1:]
 				break
 			}
 		}
@@ -111,6 +112,23 @@ func describeImage(img *oci.Image, t times) (imageInfo, error) {
 		info.Size += l.Size
 	}
 	return info, nil
+}
+
+// stepLayer is a layer with the step that made it.
+type stepLayer struct {
+	oci.LayerReport
+	step oci.StepReport
+}
+
+// madeBy are the layers of steps, bottom first.
+func madeBy(steps []oci.StepReport) []stepLayer {
+	var all []stepLayer
+	for _, s := range steps {
+		for _, l := range s.Made() {
+			all = append(all, stepLayer{l, s})
+		}
+	}
+	return all
 }
 
 // writeWhole writes a file that is there whole or not at all.

@@ -47,20 +47,23 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	return json.NewEncoder(e.Out).Encode(list)
 }
 
-// capture sends out what a command changed as a layer.
+// capture sends out what a command changed as a layer, or as several.
 func capture(ctx context.Context, e sandbox.Env) error {
 	if e.Changes == nil {
 		return errors.New("no command ran")
 	}
-	var o layers.CaptureOptions
-	if err := json.Unmarshal(e.Args, &o); err != nil {
+	var args oci.CaptureArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
 		return fmt.Errorf("read arguments: %w", err)
 	}
-	c := *e.Changes
-	return layers.Capture(ctx, e.Out, layers.Changes{
-		Upper: c.Upper, Root: c.Root, Before: c.Before, Lowers: c.Lowers, Tables: c.Tables,
-		ChownTable: c.ChownTable, Skip: c.Skip,
-	}, o)
+	c := layers.Changes{
+		Upper: e.Changes.Upper, Root: e.Changes.Root, Before: e.Changes.Before, Lowers: e.Changes.Lowers, Tables: e.Changes.Tables,
+		ChownTable: e.Changes.ChownTable, Skip: e.Changes.Skip,
+	}
+	if args.Parts > 0 {
+		return layers.CaptureParts(ctx, e.Out, c, args.CaptureOptions, oci.Distributions(args.Parts))
+	}
+	return layers.Capture(ctx, e.Out, c, args.CaptureOptions)
 }
 
 func merge(ctx context.Context, e sandbox.Env) error {

@@ -43,24 +43,30 @@ func put(t *testing.T, d *cache.Dir, content string) v1.Hash {
 	return h
 }
 
-func TestALayerIsFoundOnlyWithItsBlob(t *testing.T) {
+func TestLayersAreFoundOnlyWithAllTheirBlobs(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, dir)
-	h := put(t, d, "blob")
-	if err := d.PutLayer("key", h, v1.Descriptor{Digest: h, Size: 4}); err != nil {
+	h, other := put(t, d, "blob"), put(t, d, "other")
+	if err := d.PutLayers("key", []v1.Descriptor{{Digest: other, Size: 5}, {Digest: h, Size: 4}}, []byte(`["a","b"]`)); err != nil {
 		t.Fatal(err)
 	}
-	if got, desc, ok, err := open(t, dir).Layer("key"); err != nil || !ok || got != h || desc.Size != 4 {
-		t.Fatalf("got %v %v %v %v", got, desc, ok, err)
+	if got, about, ok, err := open(t, dir).Layers("key"); err != nil || !ok || len(got) != 2 || got[1].Digest != h || got[0].Size != 5 || string(about) != `["a","b"]` {
+		t.Fatalf("got %v %s %v %v", got, about, ok, err)
 	}
-	if _, _, ok, err := d.Layer("other"); ok || err != nil {
+	if err := d.PutLayers("none", nil, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok, err := d.Layers("none"); ok || err != nil {
+		t.Errorf("an entry without a layer: %v, %v", ok, err)
+	}
+	if _, _, ok, err := d.Layers("other"); ok || err != nil {
 		t.Errorf("another key: %v, %v", ok, err)
 	}
 	file, _ := d.Blob(h)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok, err := d.Layer("key"); ok || err != nil {
+	if _, _, ok, err := d.Layers("key"); ok || err != nil {
 		t.Errorf("a layer without a blob was found: %v, %v", ok, err)
 	}
 }

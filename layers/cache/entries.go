@@ -17,10 +17,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// layerEntry is what is kept under the key of a step.
-type layerEntry struct {
-	DiffID     v1.Hash       `json:"diff_id"`
-	Descriptor v1.Descriptor `json:"descriptor"`
+// layersEntry is what is kept under the key of a step.
+type layersEntry struct {
+	Layers []v1.Descriptor `json:"layers"`
+	About  json.RawMessage `json:"about"`
 }
 
 // nameOf makes a file name of any text.
@@ -34,21 +34,27 @@ func (d *Dir) layerFile(key string) string {
 	return filepath.Join(d.root, layersDir, name[:2], name)
 }
 
-// Layer returns the layer that was made under a step's key. It is found only
-// while its blob is there too and has the right size; an entry that cannot be
-// read is none.
-func (d *Dir) Layer(key string) (diffID v1.Hash, desc v1.Descriptor, ok bool, err error) {
+// Layers returns the layers that were made under a step's key, and what was said
+// about them. They are found only while the blobs of all are there too and have
+// the right sizes; an entry that cannot be read is none.
+func (d *Dir) Layers(key string) (descs []v1.Descriptor, about []byte, ok bool, err error) {
 	file := d.layerFile(key)
-	e, ok, err := readLayer(file)
-	if err != nil || !ok || !d.holds(e.Descriptor) {
-		return diffID, desc, false, err
+	e, ok, err := readLayers(file)
+	if err != nil || !ok {
+		return nil, nil, false, err
+	}
+	for _, desc := range e.Layers {
+		if !d.holds(desc) {
+			return nil, nil, false, nil
+		}
 	}
 	d.touch(file)
-	return e.DiffID, e.Descriptor, true, nil
+	return e.Layers, e.About, true, nil
 }
 
-// readLayer reads the entry of a step's key; one that is damaged is none.
-func readLayer(file string) (e layerEntry, ok bool, err error) {
+// readLayers reads the entry of a step's key; one that is damaged, or has no
+// layer, is none.
+func readLayers(file string) (e layersEntry, ok bool, err error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, false, nil
@@ -57,7 +63,7 @@ func readLayer(file string) (e layerEntry, ok bool, err error) {
 		return e, false, fmt.Errorf("read layer entry: %w", err)
 	}
 	data, ok = unsealed(data)
-	return e, ok && json.Unmarshal(data, &e) == nil, nil
+	return e, ok && json.Unmarshal(data, &e) == nil && len(e.Layers) > 0, nil
 }
 
 // holds says whether the blob is there with its whole length.
@@ -70,9 +76,10 @@ func (d *Dir) holds(desc v1.Descriptor) bool {
 	return err == nil && info.Size() == desc.Size
 }
 
-// PutLayer remembers which layer a step's key made.
-func (d *Dir) PutLayer(key string, diffID v1.Hash, desc v1.Descriptor) error {
-	data, err := json.Marshal(layerEntry{diffID, desc})
+// PutLayers remembers which layers a step's key made, bottom first, and what is
+// to be said about them, in JSON.
+func (d *Dir) PutLayers(key string, descs []v1.Descriptor, about []byte) error {
+	data, err := json.Marshal(layersEntry{descs, about})
 	if err != nil {
 		return fmt.Errorf("encode layer entry: %w", err)
 	}

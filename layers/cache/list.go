@@ -14,7 +14,7 @@ import (
 
 // The kinds of entries.
 const (
-	KindLayer    = "layer"    // which layer a step's key made
+	KindLayer    = "layer"    // which layers a step's key made
 	KindBlob     = "blob"     // compressed layers, by digest
 	KindValue    = "value"    // small facts
 	KindTree     = "tree"     // unpacked layers

@@ -141,13 +141,13 @@ func (d *Dir) dropKeys() error {
 		return err
 	}
 	for _, file := range files {
-		e, ok, err := readLayer(file)
+		e, ok, err := readLayers(file)
 		if err != nil {
 			return err
 		}
-		if ok {
-			_, err := os.Lstat(d.blobFile(e.Descriptor.Digest))
-			ok = err == nil
+		for _, l := range e.Layers {
+			_, err := os.Lstat(d.blobFile(l.Digest))
+			ok = ok && err == nil
 		}
 		if !ok {
 			os.Remove(file)

@@ -58,7 +58,7 @@ func layer(t *testing.T, d *cache.Dir, name string, size int) v1.Hash {
 	if _, ok := d.Blob(h); !ok {
 		t.Fatalf("blob %s is not there", name)
 	}
-	if err := d.PutLayer(name, h, v1.Descriptor{Digest: h, Size: int64(size)}); err != nil {
+	if err := d.PutLayers(name, []v1.Descriptor{{Digest: h, Size: int64(size)}}, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -66,7 +66,7 @@ func layer(t *testing.T, d *cache.Dir, name string, size int) v1.Hash {
 
 func has(t *testing.T, d *cache.Dir, name string) bool {
 	t.Helper()
-	_, _, ok, err := d.Layer(name)
+	_, _, ok, err := d.Layers(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func useCache(ctx context.Context, dir string, c *clock, key string) error {
 	defer d.Close()
 	content := strings.Repeat(key, 1000)
 	h, _, _ := v1.SHA256(strings.NewReader(content))
-	_, _, ok, err := d.Layer(key)
+	_, _, ok, err := d.Layers(key)
 	if err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func useCache(ctx context.Context, dir string, c *clock, key string) error {
 		if err := d.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) { _, err := io.WriteString(w, content); return h, err }); err != nil {
 			return err
 		}
-		if err := d.PutLayer(key, h, v1.Descriptor{Digest: h, Size: 1000}); err != nil {
+		if err := d.PutLayers(key, []v1.Descriptor{{Digest: h, Size: 1000}}, []byte("{}")); err != nil {
 			return err
 		}
 	}
