@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/kanso-build/kanso/layers"
@@ -70,20 +71,10 @@ func nameOf(groups *python.Groups, i int) string {
 	return name
 }
 
-// The limits of the layers that installs make.
-const (
-	mostLayers  = 120 // of an image: some programs take no more than 127
-	spareLayers = 8   // for what comes after the plan's steps
-)
-
 // partsOf is how many layers the next install of a state may make, 1 if it is
 // not to be divided. It depends on the base and the steps alone.
 func partsOf(st *state) int {
-	spare := spareLayers
-	if st.stage != nil {
-		spare += 2 * len(st.stage.Steps)
-	}
-	max := min(python.MaxLayers-st.split, mostLayers-1-len(st.layers)-spare)
+	max := min(python.MaxLayers-st.split, maxLayers-len(st.layers)-st.course.steps())
 	if max < python.MinLayers {
 		return 1
 	}
@@ -91,8 +82,8 @@ func partsOf(st *state) int {
 }
 
 // packParts keeps the layers that write writes as [layers.WriteParts] does,
-// while they come.
-func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error) ([]made, error) {
+// while they come. ready is called with all that are kept when one more is.
+func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, ready func([]made)) ([]made, error) {
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
@@ -106,9 +97,13 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error) 
 			_, err := io.Copy(w, struct{ io.Reader }{tar})
 			return err
 		})
+		if err != nil {
+			return err
+		}
 		m.name = name
 		list = append(list, m)
-		return err
+		ready(list)
+		return nil
 	})
 	r.CloseWithError(err)
 	if werr := <-wrote; werr != nil && (err == nil || errors.Is(err, werr)) {
@@ -118,6 +113,20 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error) 
 		err = errors.New("the step has no layer")
 	}
 	return list, err
+}
+
+// sendAhead begins to send layers that a step made, while it makes others.
+func (b *Builder) sendAhead(ctx context.Context, st *state, list []made) {
+	if b.Ahead == nil || !st.last() {
+		return
+	}
+	stack := slices.Clone(st.layers)
+	for _, m := range list {
+		if file, ok := b.Store.Blob(m.desc.Digest); ok {
+			stack = append(stack, laid{Layer: storedLayer{m.diffID, m.desc, file}, diffID: m.diffID})
+		}
+	}
+	b.Ahead.send(ctx, stack)
 }
 
 // siteOf reads which distributions a layer has.

@@ -48,15 +48,19 @@ func installTree(dists ...string) []layers.File {
 
 func packed(t *testing.T, b *Builder, files []layers.File, max int) []made {
 	t.Helper()
+	ready := 0
 	list, err := b.packParts(t.Context(), func(w io.Writer) error {
 		parts, err := Distributions(max)(files, func(p string) bool { return path.Base(p) == "below" })
 		if err != nil {
 			return err
 		}
 		return layers.WriteParts(t.Context(), w, parts)
-	})
+	}, func(list []made) { ready = len(list) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if ready != len(list) {
+		t.Errorf("ready was told of %d layers out of %d", ready, len(list))
 	}
 	return list
 }
@@ -132,11 +136,11 @@ func TestAnInstallThatFailsLeavesNothing(t *testing.T) {
 	list, err := b.packParts(context.Background(), func(w io.Writer) error {
 		_, _ = w.Write(make([]byte, 3))
 		return broken
-	})
+	}, func([]made) {})
 	if !errors.Is(err, broken) || err.Error() != broken.Error() {
 		t.Errorf("error %v, %d layers, want that of the installer alone", err, len(list))
 	}
-	if _, err := b.packParts(t.Context(), func(w io.Writer) error { return layers.WriteParts(t.Context(), w, nil) }); err == nil {
+	if _, err := b.packParts(t.Context(), func(w io.Writer) error { return layers.WriteParts(t.Context(), w, nil) }, func([]made) {}); err == nil {
 		t.Error("an install without a layer is no error")
 	}
 }

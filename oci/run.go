@@ -172,7 +172,7 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 		Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
 		Time: b.time(), KeepPyc: x.foreign, Settle: cmd.Keep != "",
 	}}
-	list, err := b.captured(ctx, r, cmd, args, x.parts)
+	list, err := b.captured(ctx, st, r, cmd, args, x.parts)
 	if err != nil || cmd.Keep == "" {
 		return list, err
 	}
@@ -189,14 +189,14 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 
 // captured runs a command and keeps what it changed in as many layers as are
 // allowed.
-func (b *Builder) captured(ctx context.Context, r Runner, cmd sandbox.Command, args CaptureArgs, parts int) ([]made, error) {
+func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox.Command, args CaptureArgs, parts int) ([]made, error) {
 	run := func(w io.Writer) error {
 		cmd.After = &sandbox.Call{Verb: "capture", Args: args, Out: w}
 		return r.Run(ctx, cmd)
 	}
 	if parts > 1 {
 		args.Parts = parts
-		return b.packParts(ctx, run)
+		return b.packParts(ctx, run, func(list []made) { b.sendAhead(ctx, st, list) })
 	}
 	m, err := b.pack(ctx, run)
 	return []made{m}, err
