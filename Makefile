@@ -62,7 +62,7 @@ compare: build
 zenml: build
 	testdata/zenml/record.sh
 	testdata/zenml/server.sh
-	testdata/zenml/source.sh
+	testdata/zenml/source.sh $(VERSIONS)
 
 modes: build
 	testdata/modes/modes.sh
