@@ -240,6 +240,7 @@ func (u *uploader) config(ctx context.Context, img v1.Image) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	u.c.keep(configKind, digest.String(), raw) // for the next build, which asks what this one pushed
 	return nil
 }
 
@@ -260,5 +261,9 @@ func (u *uploader) manifest(ctx context.Context, img v1.Image, tag name.Tag) err
 	if err := u.c.expect(r, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	return nil
+	digest, err := img.Digest()
+	if err == nil {
+		u.c.keep(manifestKind, digest.String(), raw)
+	}
+	return err
 }

@@ -281,6 +281,8 @@ func TestCredentialsStayWithTheirHost(t *testing.T) {
 	if _, err := client(t).Base(t.Context(), s.host+"/a:1", ""); err == nil {
 		t.Error("the registry let a stranger in")
 	}
+	c = client(t) // one that has not pushed it
+	c.Keychain = keychain(t, s.host)
 	_, err := c.Base(t.Context(), s.host+"/a:1", "")
 	if err == nil {
 		t.Error("the blob came from nowhere")

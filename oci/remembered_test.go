@@ -121,6 +121,24 @@ func layersRead(s *server, img v1.Image) []string {
 	return got
 }
 
+func TestWhatWasPushedFromHereIsNotReadAgain(t *testing.T) {
+	s := serve(t, nil)
+	b := fresh(t, map[string]string{"f": "1"})
+	img := unread(t, b, pushedBase(t, s, "/base:1"), copies(t, b, "/f", "f"))
+	push(t, b.Client, img, s.host+"/team/image:1")
+
+	s.forget()
+	again := client(t)
+	again.Cache = b.Client.Cache
+	got, err := again.Base(t.Context(), s.host+"/team/image:1", "")
+	if err != nil || digest(t, got.Image) != digest(t, img) {
+		t.Fatalf("another image than was pushed, %v", err)
+	}
+	if got := s.requests("GET", "/team/image/"); len(got) > 0 {
+		t.Errorf("what was pushed is read: %q", got)
+	}
+}
+
 func TestLayersOfAnotherBaseAreNotTaken(t *testing.T) {
 	s := serve(t, nil)
 	first := fresh(t, map[string]string{"run.py": "1"})
