@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench conformance clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak conformance clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -69,6 +69,10 @@ modes: build
 
 memory: build
 	testdata/e2e/memory.sh 2G 10G
+
+# Builds are killed at random moments, and the next one has to be right; N=500 says how often.
+soak: build
+	testdata/e2e/soak.sh $(or $(N),500)
 
 # kanso's time beside other builders'; see testdata/bench/bench.sh for ROWS, TOOLS, N and RECORD.
 bench: build
