@@ -1,66 +1,10 @@
 package layers
 
 import (
-	"archive/tar"
-	"context"
-	"fmt"
-	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
 )
-
-// Spool reads a layer, an uncompressed tar, and writes the contents of its
-// files to f, from its current position on. What it returns reads them from
-// there, as long as f is open; [Write] makes the same layer of it again.
-func Spool(ctx context.Context, r io.Reader, f *os.File) ([]File, error) {
-	at, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil, fmt.Errorf("spool layer: %w", err)
-	}
-	var files []File
-	buf := make([]byte, 256<<10)
-	err = each(ctx, r, Limits{}, func(e Entry, h *tar.Header, content io.Reader) error {
-		file := spooled(e, h)
-		if file.Size > 0 {
-			start := at
-			n, err := io.CopyBuffer(struct{ io.Writer }{f}, content, buf)
-			if err != nil {
-				return fmt.Errorf("spool /%s: %w", e.Path, err)
-			}
-			at += n
-			file.Size = n // a sparse file becomes a whole one
-			file.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, start, n)), nil }
-		}
-		files = append(files, file)
-		return nil
-	})
-	return files, err
-}
-
-// spooled is an entry that was read as one to be written.
-func spooled(e Entry, h *tar.Header) File {
-	f := File{
-		Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Link: e.Link, HardLink: e.HardLink,
-		Time: h.ModTime, Major: h.Devmajor, Minor: h.Devminor,
-	}
-	switch {
-	case e.Whiteout:
-		f.Path = Whiteout(e.Path).Path
-	case e.Opaque:
-		f.Path = Opaque(e.Path).Path
-	}
-	for k, v := range h.PAXRecords {
-		if name, ok := strings.CutPrefix(k, xattrPrefix); ok {
-			if f.Xattrs == nil {
-				f.Xattrs = map[string]string{}
-			}
-			f.Xattrs[name] = v
-		}
-	}
-	return f
-}
 
 // Split divides the files of one layer among n, of which some may stay empty:
 // group says for a path, also one that is deleted, which it goes into. Put on

@@ -1,12 +1,9 @@
 package layers_test
 
 import (
-	"bytes"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,35 +17,6 @@ import (
 
 func hardlink(p, to string) layers.File {
 	return layers.File{Path: p, HardLink: true, Link: to, Mode: 0o644, Time: time.Unix(1e9, 0)}
-}
-
-// spool writes files as a layer and spools it.
-func spool(t *testing.T, files ...layers.File) []layers.File {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	out, err := layers.Spool(t.Context(), bytes.NewReader(tarOf(t, files...)), f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func TestSpoolGivesTheLayerBack(t *testing.T) {
-	special := text("bin/su", 0o755|os.ModeSetuid, "su")
-	special.UID, special.GID, special.Xattrs = 7, 8, map[string]string{"security.capability": "x\x00y"}
-	node := layers.File{Path: "dev/null", Mode: os.ModeDevice | os.ModeCharDevice | 0o666, Major: 1, Minor: 3}
-	files := []layers.File{
-		dir("bin", 0o700), special, symlink("bin/sh", "su"), hardlink("bin/zu", "bin/su"), text("empty", 0o600, ""), node,
-		layers.Whiteout("etc/gone"), dir("new", 0o755|os.ModeSticky), layers.Opaque("new"), text(strings.Repeat("long/", 60)+"x", 0o644, "long"),
-	}
-	want := tarOf(t, files...)
-	if got := tarOf(t, spool(t, files...)...); !bytes.Equal(got, want) {
-		t.Errorf("the layer that was spooled is another one: %d bytes, %d before", len(got), len(want))
-	}
 }
 
 func TestSplit(t *testing.T) {
