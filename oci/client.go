@@ -56,6 +56,10 @@ type Client struct {
 	Insecure []string
 	// RootCAs certify registries; nil are the system's.
 	RootCAs *x509.CertPool
+	// Certificates are what we show registries that ask for one.
+	Certificates []tls.Certificate
+	// Realms are hosts that may give tokens for registries of other domains.
+	Realms []string
 	// Proxy is as in [http.Transport]; nil takes it from the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// UserAgent is what requests say of us.
@@ -67,9 +71,16 @@ type Client struct {
 	// Now is the clock that says when a registry wants to be asked again; nil
 	// waits by our own rule.
 	Now func() time.Time
+	// Sleep waits before something is tried again, for so long or until the
+	// context ends; nil does so by a timer.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Stall is how long a registry may be silent; zero is five minutes before it
+	// answers (it hashes what it was sent) and one within a transfer.
+	Stall time.Duration
 
-	once sync.Once
-	rt   http.RoundTripper
+	once  sync.Once
+	plain http.RoundTripper // without the guard
+	rt    http.RoundTripper
 
 	mu      sync.Mutex
 	reader  *remote.Puller
@@ -82,45 +93,59 @@ type Client struct {
 func (c *Client) transport() http.RoundTripper {
 	c.once.Do(func() {
 		t := &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:       &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:   20 * time.Second,
-			ResponseHeaderTimeout: 5 * time.Minute, // a registry hashes what it was sent before it answers
-			IdleConnTimeout:       90 * time.Second,
-			MaxIdleConnsPerHost:   parallel,
-			ForceAttemptHTTP2:     true,
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, Certificates: c.Certificates, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout: 20 * time.Second,
+			IdleConnTimeout:     90 * time.Second,
+			MaxIdleConnsPerHost: parallel,
+			ForceAttemptHTTP2:   true,
 		}
 		if c.Proxy != nil {
 			t.Proxy = c.Proxy
 		}
-		c.rt = &greeted{next: guard{t, c.Insecure}, answers: map[string]*http.Response{}}
+		c.plain = watched{t, c.Stall}
+		c.rt = &greeted{next: patient{guard{c.plain, c.Insecure, c.Realms}, c}, answers: map[string]*http.Response{}}
 	})
 	return c.rt
 }
 
 // unguarded is the transport without the rule that plain HTTP takes permission.
 func (c *Client) unguarded() http.RoundTripper {
-	if g, ok := c.transport().(*greeted); ok {
-		if g, ok := g.next.(guard); ok {
-			return g.next
-		}
-	}
-	return c.transport()
+	c.transport()
+	return c.plain
 }
 
+// maxRedirects is how many redirects are followed for one request.
+const maxRedirects = 10
+
 // guard refuses plain HTTP with hosts that were not named for it, also where a
-// redirect or a registry's token service leads there.
+// redirect or a registry's token service leads there, and token services that
+// have nothing to do with the host that names them, and redirects without end.
 type guard struct {
-	next     http.RoundTripper
-	insecure []string
+	next             http.RoundTripper
+	insecure, realms []string
 }
 
 func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !plainAllowed(r.URL.Host, g.insecure) {
 		return nil, &PlainError{Host: r.URL.Host}
 	}
-	return g.next.RoundTrip(r)
+	redirects := 0
+	for via := r.Response; via != nil && via.Request != nil; via = via.Request.Response {
+		if redirects++; redirects > maxRedirects {
+			return nil, fmt.Errorf("stopped after %d redirects", maxRedirects)
+		}
+	}
+	resp, err := g.next.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	if err := checkRealms(r.URL.Host, resp.Header.Values("WWW-Authenticate"), g.realms); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
 }
 
 // A PlainError says that a host would have been spoken with in plain HTTP.
@@ -130,15 +155,8 @@ func (e *PlainError) Error() string { return "plain HTTP is not allowed with " +
 
 // plainAllowed says whether plain HTTP may be spoken with a host.
 func plainAllowed(host string, insecure []string) bool {
-	bare := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		bare = h
-	}
-	if bare == "localhost" || slices.Contains(insecure, host) || slices.Contains(insecure, bare) {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(bare, "[]"))
-	return ip != nil && ip.IsLoopback()
+	h := bare(host)
+	return loopback(h) || slices.Contains(insecure, host) || slices.Contains(insecure, h)
 }
 
 // nameOptions are how names of a host are read.
@@ -179,6 +197,8 @@ func (c *Client) puller() (*remote.Puller, error) {
 	c.reader, err = remote.NewPuller(
 		remote.WithAuthFromKeychain(keychain), remote.WithTransport(c.transport()),
 		remote.WithUserAgent(c.UserAgent), remote.WithJobs(parallel),
+		// The transport tries again, and says so.
+		remote.WithRetryStatusCodes(), remote.WithRetryPredicate(func(error) bool { return false }),
 	)
 	return c.reader, err
 }

@@ -38,7 +38,10 @@ func (b *Builder) listing(ctx context.Context, l laid) (layers.Listing, error) {
 		return layers.Listing{}, fmt.Errorf("list layer %s: %w", l.diffID, err)
 	}
 	defer r.Close()
-	if list, err = layers.List(ctx, r); err != nil {
+	if list, err = layers.List(ctx, r); err == nil {
+		err = finish(r)
+	}
+	if err != nil {
 		return layers.Listing{}, fmt.Errorf("list layer %s: %w", l.diffID, err)
 	}
 	return list, b.keepListing(l.diffID, list)
@@ -47,7 +50,8 @@ func (b *Builder) listing(ctx context.Context, l laid) (layers.Listing, error) {
 // uncompressed reads a layer, by way of the cache if it is far: who asks what is
 // in it often unpacks it next.
 func (b *Builder) uncompressed(ctx context.Context, l laid) (io.ReadCloser, error) {
-	if _, far := l.Layer.(*farLayer); !far || b.Client.Cache == nil {
+	far, ok := l.Layer.(*farLayer)
+	if !ok || b.Client.Cache == nil {
 		return l.Uncompressed()
 	}
 	file, err := b.Client.Fetch(ctx, l.Layer)
@@ -63,7 +67,7 @@ func (b *Builder) uncompressed(ctx context.Context, l laid) (io.ReadCloser, erro
 		f.Close()
 		return nil, err
 	}
-	return &nested{r, f}, nil
+	return far.checked(&nested{r, f}), nil
 }
 
 func (b *Builder) keepListing(diffID v1.Hash, list layers.Listing) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -69,6 +70,9 @@ func (c *Client) registryImage(ctx context.Context, given string, ref name.Refer
 		if err != nil {
 			return nil, err
 		}
+		if err := single(data); err != nil {
+			return nil, err
+		}
 		if !mt.IsIndex() {
 			return c.cachedImage(data, from)
 		}
@@ -87,7 +91,7 @@ func (c *Client) registryImage(ctx context.Context, given string, ref name.Refer
 
 // cachedImage is [readImage] with the configuration from the cache, if it is
 // there.
-func (c *Client) cachedImage(manifest []byte, from blobs) (*assembled, error) {
+func (c *Client) cachedImage(manifest []byte, from remoteBlobs) (*assembled, error) {
 	m, err := v1.ParseManifest(bytes.NewReader(manifest))
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
@@ -96,7 +100,11 @@ func (c *Client) cachedImage(manifest []byte, from blobs) (*assembled, error) {
 	if ok && verified(config, m.Config.Digest) == nil {
 		return readImage(manifest, config, from)
 	}
-	img, err := readImage(manifest, nil, from)
+	var img *assembled
+	err = c.retried(from.ctx, "configuration", func() (err error) {
+		img, err = readImage(manifest, nil, from)
+		return err
+	})
 	if err == nil {
 		c.keep(configKind, m.Config.Digest.String(), img.config)
 	}
@@ -131,9 +139,12 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []by
 		c.noteTag(ref, d.Digest)
 		return d.Digest, nil, nil
 	}
-	got, gerr := puller.Get(ctx, ref)
-	if gerr != nil {
-		return v1.Hash{}, nil, explained(gerr)
+	if spent := (*spentError)(nil); errors.As(err, &spent) {
+		return v1.Hash{}, nil, err
+	}
+	got, err := c.get(ctx, ref)
+	if err != nil {
+		return v1.Hash{}, nil, err
 	}
 	return got.Digest, got.Manifest, verified(got.Manifest, got.Digest)
 }
@@ -157,19 +168,28 @@ func (c *Client) manifest(ctx context.Context, ref name.Digest) ([]byte, error) 
 	if data, ok := c.value(manifestKind, want.String()); ok && verified(data, want) == nil {
 		return data, nil
 	}
-	puller, err := c.puller()
+	got, err := c.get(ctx, ref)
 	if err != nil {
 		return nil, err
-	}
-	got, err := puller.Get(ctx, ref)
-	if err != nil {
-		return nil, explained(err)
 	}
 	if err := verified(got.Manifest, want); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	c.keep(manifestKind, want.String(), got.Manifest)
 	return got.Manifest, nil
+}
+
+// get reads a manifest, again if it breaks off.
+func (c *Client) get(ctx context.Context, ref name.Reference) (got *remote.Descriptor, err error) {
+	puller, err := c.puller()
+	if err != nil {
+		return nil, err
+	}
+	err = c.retried(ctx, "manifest", func() error {
+		got, err = puller.Get(ctx, ref)
+		return err
+	})
+	return got, explained(err)
 }
 
 // explained makes a registry's "not there" wrap [ErrNotFound].

@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -18,24 +22,68 @@ import (
 type RefusedError struct {
 	Repository string
 	Status     int    // of the answer
+	Code       string // of the error, as in the OCI distribution specification; may be empty
 	Msg        string // what the registry says
+	// Type is the media type of a manifest that was refused.
+	Type types.MediaType
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("push to %s: the registry refuses it (%d): %s", e.Repository, e.Status, e.Msg)
 }
 
+// NoRepository says whether the registry has no such repository, and makes none
+// by itself.
+func (e *RefusedError) NoRepository() bool { return e.Code == string(transport.NameUnknownErrorCode) }
+
+// Immutable says whether the tag is another image and has to stay that.
+func (e *RefusedError) Immutable() bool {
+	if e.Type == "" {
+		return false
+	}
+	text := strings.ToLower(e.Code + " " + e.Msg)
+	return strings.Contains(text, "immutable") || strings.Contains(text, "already exist") || strings.Contains(text, "cannot be overwritten")
+}
+
+// MediaTypes says whether the manifest was refused for what it is, which may be
+// its media type or that of a layer.
+func (e *RefusedError) MediaTypes() bool {
+	return e.Type != "" && !e.Immutable() && (e.Status == http.StatusUnsupportedMediaType || slices.Contains([]string{
+		string(transport.ManifestInvalidErrorCode), string(transport.UnsupportedErrorCode), "MEDIA_TYPE_INVALID",
+	}, e.Code))
+}
+
 // refused makes an answer that forbids something a [RefusedError].
 func refused(repo name.Repository, err error) error {
+	if known := (*RefusedError)(nil); errors.As(err, &known) {
+		return known
+	}
 	var t *transport.Error
 	if errors.As(err, &t) {
-		switch t.StatusCode {
-		case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed:
-			return &RefusedError{Repository: repo.Name(), Status: t.StatusCode, Msg: messageOf(t)}
+		r := &RefusedError{Repository: repo.Name(), Status: t.StatusCode, Msg: messageOf(t)}
+		if len(t.Errors) > 0 {
+			r.Code = string(t.Errors[0].Code)
+		}
+		if m := (*manifestError)(nil); errors.As(err, &m) && t.StatusCode < http.StatusInternalServerError && t.StatusCode != http.StatusTooManyRequests {
+			r.Type = m.kind
+			return r
+		}
+		switch {
+		case t.StatusCode == http.StatusUnauthorized, t.StatusCode == http.StatusForbidden, t.StatusCode == http.StatusMethodNotAllowed, r.NoRepository():
+			return r
 		}
 	}
 	return fmt.Errorf("push to %s: %w", repo.Name(), err)
 }
+
+// A manifestError is one that came when a manifest was put.
+type manifestError struct {
+	kind types.MediaType
+	err  error
+}
+
+func (e *manifestError) Error() string { return "manifest: " + e.err.Error() }
+func (e *manifestError) Unwrap() error { return e.err }
 
 // messageOf is what a registry says was wrong.
 func messageOf(t *transport.Error) string {
@@ -97,15 +145,7 @@ func (c *Client) tagged(ctx context.Context, tag name.Tag, digest v1.Hash) bool 
 	c.mu.Lock()
 	known := c.tags[tag.Name()]
 	c.mu.Unlock()
-	if known == digest {
-		return true
-	}
-	puller, err := c.puller()
-	if err != nil {
-		return false
-	}
-	d, err := puller.Head(ctx, tag)
-	return err == nil && d.Digest == digest
+	return known == digest || c.is(ctx, tag, digest)
 }
 
 // pushTo pushes an image under one tag; sent has the repositories that have
@@ -138,18 +178,22 @@ type uploader struct {
 	repo   name.Repository
 	client *http.Client
 	pull   map[string]bool // repositories that may be mounted from
+	// monolithic says that the registry takes blobs in one request only.
+	monolithic *atomic.Bool
 }
 
 func (c *Client) uploader(ctx context.Context, repo name.Repository, mounts ...name.Repository) (*uploader, error) {
-	u := &uploader{c: c, repo: repo, pull: map[string]bool{}}
+	u := &uploader{c: c, repo: repo, pull: map[string]bool{}, monolithic: &atomic.Bool{}}
 	scopes := []string{repo.Scope(transport.PushScope)}
 	for _, m := range mounts {
 		scopes = append(scopes, m.Scope(transport.PullScope))
 		u.pull[m.RepositoryStr()] = true
 	}
 	var err error
-	u.client, err = c.authorized(ctx, repo, scopes...)
-	return u, err
+	if u.client, err = c.authorized(ctx, repo, scopes...); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // image sends the layers and the configuration of an image.
@@ -253,17 +297,33 @@ func (u *uploader) manifest(ctx context.Context, img v1.Image, tag name.Tag) err
 	if err != nil {
 		return err
 	}
-	r, err := u.do(ctx, http.MethodPut, u.url("/manifests/"+tag.TagStr()), bytes.NewReader(raw), int64(len(raw)), string(mt))
+	r, err := u.do(ctx, http.MethodPut, u.url("/manifests/"+tag.TagStr()), &payload{
+		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }, size: int64(len(raw)), kind: string(mt),
+	})
 	if err != nil {
-		return fmt.Errorf("manifest: %w", err)
+		return &manifestError{mt, err}
 	}
 	defer r.Body.Close()
 	if err := u.c.expect(r, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
-		return fmt.Errorf("manifest: %w", err)
+		digest, herr := img.Digest()
+		if _, again := passing(err); !again && herr == nil && u.c.is(ctx, tag, digest) {
+			return nil // somebody else was faster, and the tag may not be set again
+		}
+		return &manifestError{mt, err}
 	}
 	digest, err := img.Digest()
 	if err == nil {
 		u.c.keep(manifestKind, digest.String(), raw)
 	}
 	return err
+}
+
+// is asks whether a tag is an image.
+func (c *Client) is(ctx context.Context, tag name.Tag, digest v1.Hash) bool {
+	puller, err := c.puller()
+	if err != nil {
+		return false
+	}
+	d, err := puller.Head(ctx, tag)
+	return err == nil && d.Digest == digest
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -43,6 +44,14 @@ func readImage(manifest, config []byte, from blobs) (*assembled, error) {
 	if !m.MediaType.IsImage() || m.SchemaVersion != 2 {
 		return nil, fmt.Errorf("manifest of type %q, schema %d: not an image", m.MediaType, m.SchemaVersion)
 	}
+	if err := single(manifest); err != nil {
+		return nil, err
+	}
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if d.Size < 0 {
+			return nil, fmt.Errorf("blob %s: negative size", d.Digest)
+		}
+	}
 	if config == nil {
 		if config, err = readBlob(from, m.Config); err != nil {
 			return nil, fmt.Errorf("read configuration: %w", err)
@@ -57,12 +66,26 @@ func readImage(manifest, config []byte, from blobs) (*assembled, error) {
 	}
 	img := &assembled{config: config, manifest: manifest, parsedConfig: cfg, parsedManifest: m}
 	for i, d := range m.Layers {
-		if d.Size < 0 {
-			return nil, fmt.Errorf("layer %s: negative size", d.Digest)
-		}
 		img.layers = append(img.layers, &farLayer{d, cfg.RootFS.DiffIDs[i], from})
 	}
 	return img, nil
+}
+
+// single refuses a document that is an image and an index in one: which of them
+// it is would depend on who reads it.
+func single(manifest []byte) error {
+	var m struct {
+		Layers    json.RawMessage `json:"layers"`
+		Config    json.RawMessage `json:"config"`
+		Manifests json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		return fmt.Errorf("read manifest: %w", err)
+	}
+	if m.Manifests != nil && (m.Layers != nil || m.Config != nil) {
+		return errors.New("the manifest is both an image and an index")
+	}
+	return nil
 }
 
 // readBlob reads a small blob whole and checks its digest.
@@ -116,7 +139,42 @@ func (l *farLayer) Uncompressed() (io.ReadCloser, error) {
 		z.Close()
 		return nil, err
 	}
-	return &nested{r, z}, nil
+	return l.checked(&nested{r, z}), nil
+}
+
+// checked is the tar of the layer, which [finish] compares with its diff id.
+func (l *farLayer) checked(r io.ReadCloser) io.ReadCloser {
+	h := sha256.New()
+	return &diffReader{r: r, tee: io.TeeReader(r, h), h: h, want: l.diffID}
+}
+
+// diffReader reads the tar of a layer. What is kept under a diff id is for every
+// image that has it: the configuration of one may not say what it is for others.
+type diffReader struct {
+	r    io.ReadCloser
+	tee  io.Reader
+	h    hash.Hash
+	want v1.Hash
+}
+
+func (d *diffReader) Read(p []byte) (int, error) { return d.tee.Read(p) }
+func (d *diffReader) Close() error               { return d.r.Close() }
+
+// finish reads what is left of a layer that [farLayer.Uncompressed] opened and
+// says whether it is the one that the configuration names. Others are not
+// looked at.
+func finish(r io.Reader) error {
+	d, ok := r.(*diffReader)
+	if !ok {
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, d); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(d.h.Sum(nil)); got != d.want.Hex {
+		return fmt.Errorf("it is sha256:%s, not %s as the configuration says", got, d.want)
+	}
+	return nil
 }
 
 // checkedReader reads a blob and makes a wrong size or digest an error.
@@ -136,11 +194,11 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 	c.h.Write(p[:n])
 	c.n += int64(n)
 	switch {
-	case c.want.Size > 0 && c.n > c.want.Size:
+	case c.n > c.want.Size:
 		return n, fmt.Errorf("blob %s is longer than %d bytes", c.want.Digest, c.want.Size)
 	case !errors.Is(err, io.EOF):
 		return n, err
-	case c.want.Size > 0 && c.n < c.want.Size:
+	case c.n < c.want.Size:
 		return n, fmt.Errorf("blob %s has %d bytes of %d: %w", c.want.Digest, c.n, c.want.Size, io.ErrUnexpectedEOF)
 	case hex.EncodeToString(c.h.Sum(nil)) != c.want.Digest.Hex:
 		return n, fmt.Errorf("blob %s: what was read has another digest", c.want.Digest)

@@ -81,7 +81,7 @@ func (s *spool) fill(ctx context.Context, t *tarSource) error {
 	}
 	defer r.Close()
 	seen := map[string]int{}
-	return layers.Each(ctx, r, func(e layers.Entry, content io.Reader) error {
+	err = layers.Each(ctx, r, func(e layers.Entry, content io.Reader) error {
 		if !e.Mode.IsRegular() || e.HardLink || e.Whiteout || e.Opaque {
 			return nil
 		}
@@ -99,6 +99,10 @@ func (s *spool) fill(ctx context.Context, t *tarSource) error {
 		s.end += n
 		return err
 	})
+	if err == nil {
+		err = finish(r)
+	}
+	return err
 }
 
 // nth names one of the files that a tar has at a path; the path alone names the

@@ -23,24 +23,14 @@ type blob struct {
 // anything but a manifest is sent (OCI distribution specification, "Pushing
 // Blobs").
 func (u *uploader) blob(ctx context.Context, b blob) error {
-	send := func() error {
-		there, err := u.has(ctx, b.digest)
-		if err != nil || there {
-			return err
-		}
-		place, mounted, err := u.begin(ctx, b.digest, b.from)
-		if err != nil || mounted {
-			return err
-		}
-		return u.send(ctx, place, b)
-	}
+	t := &transfer{u: u, blob: b}
 	return u.c.onceFor(ctx, u.repo.Name()+" "+b.digest.String(), func() error {
-		return u.c.retried(ctx, "push "+short(b.digest), send)
+		return u.c.retried(ctx, "push "+short(b.digest), func() error { return t.try(ctx) })
 	})
 }
 
 func (u *uploader) has(ctx context.Context, digest v1.Hash) (bool, error) {
-	r, err := u.do(ctx, http.MethodHead, u.url("/blobs/"+digest.String()), nil, 0, "")
+	r, err := u.do(ctx, http.MethodHead, u.url("/blobs/"+digest.String()), nil)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +47,7 @@ func (u *uploader) begin(ctx context.Context, digest v1.Hash, from string) (plac
 	if from != "" {
 		at.RawQuery = url.Values{"mount": {digest.String()}, "from": {from}}.Encode()
 	}
-	r, err := u.do(ctx, http.MethodPost, at, nil, 0, "")
+	r, err := u.do(ctx, http.MethodPost, at, nil)
 	if err != nil {
 		return nil, false, err
 	}
@@ -78,34 +68,13 @@ func (u *uploader) begin(ctx context.Context, digest v1.Hash, from string) (plac
 	return place, false, nil
 }
 
-// send sends the bytes in one request.
-func (u *uploader) send(ctx context.Context, place *url.URL, b blob) (err error) {
-	body, err := b.open()
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	add, done := u.c.progress().Bytes("push "+short(b.digest), b.size)
-	defer func() { done(err) }()
-	to := *place
-	q := to.Query()
-	q.Set("digest", b.digest.String())
-	to.RawQuery = q.Encode()
-	r, err := u.do(ctx, http.MethodPut, &to, counted(body, add), b.size, "application/octet-stream")
-	if err != nil {
-		return err
-	}
-	defer r.Body.Close()
-	return u.c.expect(r, http.StatusOK, http.StatusCreated)
-}
-
 // cancel gives an upload up. Whether the registry takes note does not matter:
 // it forgets uploads by itself.
 func (u *uploader) cancel(ctx context.Context, place *url.URL) {
 	if place == nil {
 		return
 	}
-	if r, err := u.do(ctx, http.MethodDelete, place, nil, 0, ""); err == nil {
+	if r, err := u.do(ctx, http.MethodDelete, place, nil); err == nil {
 		r.Body.Close()
 	}
 }
@@ -114,22 +83,27 @@ func (u *uploader) url(path string) *url.URL {
 	return &url.URL{Scheme: u.repo.Scheme(), Host: u.repo.RegistryStr(), Path: "/v2/" + u.repo.RepositoryStr() + path}
 }
 
-func (u *uploader) do(ctx context.Context, method string, to *url.URL, body io.Reader, size int64, contentType string) (*http.Response, error) {
-	if body != nil {
-		body = io.NopCloser(body) // the transport must not close what may be read again
-	}
-	req, err := http.NewRequestWithContext(ctx, method, to.String(), body)
+// A payload is what a request sends; it can be sent again.
+type payload struct {
+	open  func() (io.ReadCloser, error)
+	size  int64
+	kind  string // Content-Type
+	bytes string // Content-Range, if it is a part
+}
+
+func (u *uploader) do(ctx context.Context, method string, to *url.URL, p *payload) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		req.ContentLength = size
-		if size == 0 {
-			req.Body = http.NoBody
+	if p != nil {
+		req.Header.Set("Content-Type", p.kind)
+		if p.bytes != "" {
+			req.Header.Set("Content-Range", p.bytes)
 		}
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+		if req.Body = http.NoBody; p.size > 0 { // the transport takes what GetBody gives
+			req.Body, req.GetBody, req.ContentLength = io.NopCloser(http.NoBody), p.open, p.size
+		}
 	}
 	r, err := u.client.Do(req)
 	if err != nil {
