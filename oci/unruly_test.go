@@ -79,14 +79,16 @@ func (u *unruly) rules(rules ...rule) {
 // misbehaving is ggcr's registry, in this process, behind an unruly server.
 func misbehaving(t *testing.T) *unruly {
 	t.Helper()
-	return unrulyBefore(t, registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	return unrulyBefore(t, registry.New(registry.Logger(quiet())))
 }
+
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func unrulyBefore(t *testing.T, next http.Handler) *unruly {
 	t.Helper()
 	u := &unruly{next: next}
 	srv := httptest.NewUnstartedServer(u)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = quiet()
 	srv.Start()
 	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
 	u.host = strings.TrimPrefix(srv.URL, "http://")

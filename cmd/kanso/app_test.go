@@ -38,6 +38,10 @@ func TestExitStatusAndMessage(t *testing.T) {
 		"no sandbox":                       {t.Context(), sandbox.ErrUnavailable, 1, "kanso: " + sandbox.ErrUnavailable.Error() + "\nhint: kanso doctor"},
 		"no base":                          {t.Context(), fmt.Errorf("base x: %w", oci.ErrNotFound), 1, "kanso: base x: not found\nhint: check name and tag"},
 		"no push":                          {t.Context(), &oci.RefusedError{Repository: "host:1/a/b", Status: 403, Msg: "no"}, 1, "kanso: push to host:1/a/b: the registry refuses it (403): no\nhint: access was denied: kanso doctor host:1"},
+		"no repository":                    {t.Context(), &oci.RefusedError{Repository: "1.dkr.ecr.eu.example/a/b", Status: 404, Code: "NAME_UNKNOWN", Msg: "no"}, 1, "kanso: push to 1.dkr.ecr.eu.example/a/b: the registry refuses it (404): no\nhint: aws ecr create-repository --repository-name a/b"},
+		"an immutable tag":                 {t.Context(), &oci.RefusedError{Repository: "h/b", Status: 409, Code: "TAG_INVALID", Msg: "immutable", Type: "t"}, 1, "kanso: push to h/b: the registry refuses it (409): immutable\nhint: the tag is another image"},
+		"unknown media types":              {t.Context(), &oci.RefusedError{Repository: "h/b", Status: 415, Msg: "no", Type: "t"}, 1, "kanso: push to h/b: the registry refuses it (415): no\nhint: --format docker"},
+		"a foreign realm":                  {t.Context(), &oci.RealmError{Registry: "h", Realm: "t.example"}, 1, "kanso: h wants tokens to be got from t.example, which is not of its domain\nhint: if t.example may give tokens for it: --token-host t.example"},
 		"plain HTTP":                       {t.Context(), &oci.PlainError{Host: "host:1"}, 1, "kanso: plain HTTP is not allowed with host:1\nhint: --insecure host:1"},
 		"a secret":                         {t.Context(), errors.New("GET https://u:hunter2222@host/"), 1, "kanso: GET https://u:***@host/\n"},
 	} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -78,7 +79,7 @@ func (p *projectFlags) options(env environ, args []string) (resolve.Options, err
 
 // registryFlags say how registries are reached.
 type registryFlags struct {
-	mirrors, insecure, caCerts []string
+	mirrors, insecure, caCerts, realms, clientCerts []string
 }
 
 func (r *registryFlags) add(c *cobra.Command) {
@@ -86,6 +87,8 @@ func (r *registryFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&r.mirrors, "mirror", nil, "another place for a registry's images, as `REGISTRY=HOST[/PATH]` (repeatable)")
 	f.StringArrayVar(&r.insecure, "insecure", nil, "a registry's `HOST` that may speak plain HTTP (repeatable)")
 	f.StringArrayVar(&r.caCerts, "ca-cert", nil, "a PEM `FILE` with an authority that registries may be certified by (repeatable)")
+	f.StringArrayVar(&r.clientCerts, "client-cert", nil, "a PEM `FILE` with a certificate and its key, for registries that ask for one (repeatable)")
+	f.StringArrayVar(&r.realms, "token-host", nil, "a `HOST` that may give tokens for registries of another domain (repeatable)")
 }
 
 // roots are the system's certificate authorities with those of --ca-cert; nil
@@ -108,6 +111,19 @@ func (r *registryFlags) roots() (*x509.CertPool, error) {
 		}
 	}
 	return pool, nil
+}
+
+// certificates are those of --client-cert.
+func (r *registryFlags) certificates() ([]tls.Certificate, error) {
+	var all []tls.Certificate
+	for _, file := range r.clientCerts {
+		c, err := tls.LoadX509KeyPair(file, file)
+		if err != nil {
+			return nil, fmt.Errorf("--client-cert %s: %w", file, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // sandboxFlags say how steps are run.

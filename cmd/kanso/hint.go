@@ -65,10 +65,12 @@ func registryHint(err error) string {
 	var authority x509.UnknownAuthorityError
 	var plain *oci.PlainError
 	var refused *oci.RefusedError
+	var realm *oci.RealmError
 	switch {
 	case errors.As(err, &refused):
-		host, _, _ := strings.Cut(refused.Repository, "/")
-		return "access was denied: kanso doctor " + host + " says which credentials are used; log in with others, or name another repository with -t"
+		return refusedHint(refused)
+	case errors.As(err, &realm):
+		return "if " + realm.Realm + " may give tokens for it: --token-host " + realm.Realm
 	case errors.As(err, &plain):
 		return "--insecure " + plain.Host + " allows it"
 	case errors.As(err, &platform):
@@ -81,4 +83,20 @@ func registryHint(err error) string {
 		return "check name and tag; --base names another base, --mirror another place to look for it"
 	}
 	return ""
+}
+
+// refusedHint is what to do about a push that is refused.
+func refusedHint(e *oci.RefusedError) string {
+	host, repository, _ := strings.Cut(e.Repository, "/")
+	switch {
+	case e.NoRepository() && strings.Contains(host, ".ecr."):
+		return "aws ecr create-repository --repository-name " + repository
+	case e.NoRepository():
+		return "this registry makes no repositories by itself: create " + repository + " there, or name another with -t"
+	case e.Immutable():
+		return "the tag is another image already and may not be changed there: -t names another tag"
+	case e.MediaTypes():
+		return "--format docker gives the image Docker's media types, --compression gzip compresses for everybody"
+	}
+	return "access was denied: kanso doctor " + host + " says which credentials are used; log in with others, or name another repository with -t"
 }

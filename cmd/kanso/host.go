@@ -19,8 +19,12 @@ func (a *app) client(r registryFlags, dir *cache.Dir, show oci.Progress) (*oci.C
 	if err != nil {
 		return nil, err
 	}
+	certificates, err := r.certificates()
+	if err != nil {
+		return nil, err
+	}
 	c := &oci.Client{
-		Keychain: a.keychain(), Insecure: r.insecure, RootCAs: roots, UserAgent: "kanso/" + version,
+		Keychain: a.keychain(), Insecure: r.insecure, RootCAs: roots, Certificates: certificates, Realms: r.realms, UserAgent: "kanso/" + version,
 		Progress: show, Cache: dir, Now: now,
 	}
 	for _, m := range r.mirrors {
