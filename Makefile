@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak conformance clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak conformance fuzz mutants clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -77,6 +77,10 @@ soak: build
 # kanso's time beside other builders'; see testdata/bench/bench.sh for ROWS, TOOLS, N and RECORD.
 bench: build
 	testdata/bench/bench.sh
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	FUZZTIME=$(or $(FUZZTIME),10s) testdata/fuzz.sh
 
 clean:
 	rm -rf bin .quickstart

@@ -38,7 +38,7 @@ func with(h tar.Header, change func(*tar.Header)) tar.Header {
 	return h
 }
 
-func raw(t *testing.T, headers ...tar.Header) []byte {
+func raw(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -322,7 +322,7 @@ func TestAttacksOnTheReader(t *testing.T) {
 }
 
 // pax is a tar of one entry with records of PAX as they are.
-func pax(t *testing.T, records string) []byte {
+func pax(t testing.TB, records string) []byte {
 	t.Helper()
 	head := patched(raw(t, with(evil("PaxHeaders/a"), func(h *tar.Header) { h.Size = 512 })), 0, func(h []byte) {
 		h[156] = 'x'
@@ -333,7 +333,7 @@ func pax(t *testing.T, records string) []byte {
 }
 
 // sparse is a tar of an old GNU sparse file that has no data.
-func sparse(t *testing.T, size int64) []byte {
+func sparse(t testing.TB, size int64) []byte {
 	t.Helper()
 	return patched(raw(t, at(tar.TypeSymlink, "s", "x")), 0, func(h []byte) {
 		h[156] = tar.TypeGNUSparse

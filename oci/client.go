@@ -178,7 +178,16 @@ func (c *Client) ParseTag(s string) (name.Tag, error) {
 	if err != nil {
 		return name.Tag{}, fmt.Errorf("name %q: %w", s, err)
 	}
+	if climbs(t.RepositoryStr()) {
+		return name.Tag{}, fmt.Errorf("name %q: a repository is no path that climbs", s)
+	}
 	return t, nil
+}
+
+// climbs says whether a repository's name would be another one as a part of a
+// URL; ggcr accepts dots alone.
+func climbs(repository string) bool {
+	return strings.Contains("/"+repository+"/", "/../") || strings.Contains("/"+repository+"/", "/./")
 }
 
 // puller reads from registries, with one greeting and one token for each

@@ -24,6 +24,9 @@ func ParseMirror(s string) (Mirror, error) {
 	if _, err := name.NewRegistry(host); err != nil {
 		return Mirror{}, fmt.Errorf("%q: %w", s, err)
 	}
+	if climbs(path) {
+		return Mirror{}, fmt.Errorf("%q: its path climbs", s)
+	}
 	return Mirror{Registry: hubName(registry), Host: host, Path: strings.Trim(path, "/")}, nil
 }
 

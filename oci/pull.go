@@ -29,6 +29,9 @@ func (c *Client) registryBase(ctx context.Context, s string, want *v1.Platform) 
 	if err != nil {
 		return Base{}, err
 	}
+	if climbs(ref.Context().RepositoryStr()) {
+		return Base{}, errors.New("a repository is no path that climbs")
+	}
 	places, err := c.places(ref)
 	if err != nil {
 		return Base{}, err

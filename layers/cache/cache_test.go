@@ -27,7 +27,7 @@ func open(t *testing.T, dir string) *cache.Dir {
 	return d
 }
 
-func put(t *testing.T, d *cache.Dir, content string) v1.Hash {
+func put(t testing.TB, d *cache.Dir, content string) v1.Hash {
 	t.Helper()
 	h, _, err := v1.SHA256(strings.NewReader(content))
 	if err != nil {
