@@ -78,6 +78,10 @@ soak: build
 bench: build
 	testdata/bench/bench.sh
 
+# Guards are taken away one at a time; a test has to fail for each.
+mutants:
+	testdata/mutants.sh
+
 # Every fuzz target for FUZZTIME.
 fuzz:
 	FUZZTIME=$(or $(FUZZTIME),10s) testdata/fuzz.sh

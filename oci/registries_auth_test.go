@@ -170,7 +170,7 @@ func TestTokenServicesThatFail(t *testing.T) {
 // reading and for uploads.
 func TestLayersElsewhereGetNoCredentials(t *testing.T) {
 	for name, wrap := range map[string]func(http.Handler) http.Handler{
-		"basic": basic, "token": func(h http.Handler) http.Handler { return &tokens{next: h, good: 1000} },
+		"blobs elsewhere, with a password": basic, "blobs elsewhere, with a token": func(h http.Handler) http.Handler { return &tokens{next: h, good: 1000} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := ours(t)
