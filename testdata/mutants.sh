@@ -21,7 +21,7 @@ mutant() { # WHAT FILE OLD NEW TESTS
 		echo "BROKEN $1: it does not build"
 		cat "$work/out"
 		status=1
-	elif (cd "$work" && timeout 100 "${GO:-go}" test -timeout 90s "./$(dirname "$2")" -run "$5" >"$work/out" 2>&1); then
+	elif (cd "$work" && timeout 70 "${GO:-go}" test -timeout 60s "./$(dirname "$2")" -run "$5" >"$work/out" 2>&1); then
 		echo "LIVES  $1: no test fails without it"
 		status=1
 	else
@@ -37,12 +37,8 @@ mutant "links in an archive end at its root" layers/unpack_linux.go \
 		u.real[d] = d
 	}
 	if e.Opaque' 'TestUnpackNever|TestAttacksOnThePlace'
-mutant "names do not climb" layers/list.go \
-	'Path: inRoot(h.Name), UID' 'Path: h.Name, UID' 'TestUnpackNever|TestAttacksOnThePlace'
 mutant "contents have a limit" layers/list.go \
 	'h.Size < 0 || bytes < 0 || bytes > l.Bytes' 'h.Size < 0' 'TestAttacks|TestUnpackHasLimits'
-mutant "a zstd window has a limit" layers/pack.go \
-	'zstd.WithDecoderMaxWindow(zstdWindow), ' '' 'TestAttacksByCompression'
 mutant "a blob has its digest and size" oci/read.go \
 	'c.n > c.want.Size' 'false && c.n > c.want.Size' 'TestRegistriesThatAreWrong'
 mutant "a diff id is what was read" oci/read.go \
