@@ -4,9 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,7 +77,42 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// rewritten spools a layer and writes it; not ok is what says that it cannot be.
+// held are the files of a layer, with their contents in memory.
+func held(t *testing.T, r io.Reader) (files []layers.File, err error) {
+	t.Helper()
+	err = layers.Each(t.Context(), r, func(e layers.Entry, content io.Reader) error {
+		switch {
+		case e.Whiteout:
+			files = append(files, layers.Whiteout(e.Path))
+			return nil
+		case e.Opaque:
+			files = append(files, layers.Opaque(e.Path))
+			return nil
+		}
+		f := layers.File{
+			Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Link: e.Link, HardLink: e.HardLink,
+			Time: time.Unix(e.Time, 0), Major: e.Major, Minor: e.Minor,
+		}
+		for name, value := range e.Xattrs {
+			if f.Xattrs == nil {
+				f.Xattrs = map[string]string{}
+			}
+			f.Xattrs[name] = string(value)
+		}
+		if e.Mode.IsRegular() && !e.HardLink {
+			text, err := io.ReadAll(content)
+			if err != nil {
+				return err
+			}
+			f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+		}
+		files = append(files, f)
+		return nil
+	})
+	return files, err
+}
+
+// rewritten holds a layer and writes it; not ok is what says that it cannot be.
 func rewritten(t *testing.T, data []byte) ([]byte, bool) {
 	t.Helper()
 	if len(data) > 1<<18 {
@@ -87,12 +121,7 @@ func rewritten(t *testing.T, data []byte) ([]byte, bool) {
 	if _, err := layers.ListWithin(t.Context(), bytes.NewReader(data), small()); err != nil {
 		return nil, false
 	}
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	files, err := layers.Spool(t.Context(), bytes.NewReader(data), f)
+	files, err := held(t, bytes.NewReader(data))
 	if err != nil {
 		return nil, false
 	}
