@@ -61,10 +61,10 @@ func raw(t testing.TB, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// patched changes bytes of a header and makes its checksum right again.
-func patched(data []byte, block int, change func(h []byte)) []byte {
+// patched changes bytes of the first header and makes its checksum right again.
+func patched(data []byte, change func(h []byte)) []byte {
 	data = bytes.Clone(data)
-	h := data[block*512 : block*512+512]
+	h := data[:512]
 	change(h)
 	copy(h[148:156], "        ")
 	sum := 0
@@ -177,7 +177,10 @@ func again(t *testing.T, data []byte) {
 func inside(t *testing.T, tree string) {
 	t.Helper()
 	_ = filepath.WalkDir(layers.TreeFiles(tree), func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.Type()&fs.ModeDevice == 0 {
+		if err != nil {
+			return nil //nolint:nilerr // what cannot be read was closed by the layer itself
+		}
+		if d.Type()&fs.ModeDevice == 0 {
 			return nil
 		}
 		info, err := d.Info()
@@ -271,7 +274,7 @@ func TestAttacksOnThePlace(t *testing.T) {
 // it is read, before it costs much.
 func TestAttacksOnTheReader(t *testing.T) {
 	one := raw(t, evil("a"), evil("b"))
-	size := func(s string) []byte { return patched(one, 0, func(h []byte) { copy(h[124:136], s) }) }
+	size := func(s string) []byte { return patched(one, func(h []byte) { copy(h[124:136], s) }) }
 	many := make([]tar.Header, 2001)
 	for i := range many {
 		many[i] = soft(fmt.Sprint(i), "x")
@@ -289,7 +292,7 @@ func TestAttacksOnTheReader(t *testing.T) {
 		"an end in the middle":           {one[:514], "unexpected EOF"},
 		"an end in a header":             {one[:300], "unexpected EOF"},
 		"rubbish after the first entry":  {append(bytes.Clone(one[:1024]), bytes.Repeat([]byte("x"), 1024)...), "invalid tar header"},
-		"an unknown type":                {patched(one, 0, func(h []byte) { h[156] = 'Z' }), "unknown type"},
+		"an unknown type":                {patched(one, func(h []byte) { h[156] = 'Z' }), "unknown type"},
 		"a name of a megabyte":           {raw(t, evil(strings.Repeat("n", 1<<20-100))), ""},
 		"a name of 5000 bytes":           {raw(t, evil(strings.Repeat("n/", 2500)+"x")), "name of more than 4096 bytes"},
 		"a link of 5000 bytes":           {raw(t, soft("l", strings.Repeat("n/", 2500)+"x")), "name of more than 4096 bytes"},
@@ -319,7 +322,7 @@ func TestAttacksOnTheReader(t *testing.T) {
 // pax is a tar of one entry with records of PAX as they are.
 func pax(t testing.TB, records string) []byte {
 	t.Helper()
-	head := patched(raw(t, with(evil("PaxHeaders/a"), func(h *tar.Header) { h.Size = 512 })), 0, func(h []byte) {
+	head := patched(raw(t, with(evil("PaxHeaders/a"), func(h *tar.Header) { h.Size = 512 })), func(h []byte) {
 		h[156] = 'x'
 		copy(h[124:136], fmt.Sprintf("%011o\x00", len(records)))
 	})[:512]
@@ -330,7 +333,7 @@ func pax(t testing.TB, records string) []byte {
 // sparse is a tar of an old GNU sparse file that has no data.
 func sparse(t testing.TB, size int64) []byte {
 	t.Helper()
-	return patched(raw(t, at(tar.TypeSymlink, "s", "x")), 0, func(h []byte) {
+	return patched(raw(t, at(tar.TypeSymlink, "s", "x")), func(h []byte) {
 		h[156] = tar.TypeGNUSparse
 		clear(h[157:257])
 		copy(h[257:265], "ustar  \x00")

@@ -130,17 +130,22 @@ func (s *selection) follow(ctx context.Context, dir string, parts []part, wild b
 		if !any && !matches(first.name, e.Name()) {
 			continue
 		}
-		next := rest
-		if any && e.IsDir() && len(rest) > 0 {
-			next = parts
-		}
-		one, err := s.step(ctx, path.Join(dir, e.Name()), next, true, links)
+		one, err := s.step(ctx, path.Join(dir, e.Name()), after(parts, any && e.IsDir()), true, links)
 		if err != nil {
 			return found, err
 		}
 		found = found || one
 	}
 	return found, nil
+}
+
+// after are the parts that go on from a match of the first one: all of them if it
+// goes on matching, unless it is the last.
+func after(parts []part, again bool) []part {
+	if again && len(parts) > 1 {
+		return parts
+	}
+	return parts[1:]
 }
 
 // matches says whether a pattern without slashes fits a name; one that is none
