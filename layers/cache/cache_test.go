@@ -122,6 +122,37 @@ func TestATreeIsFilledOnce(t *testing.T) {
 	}
 }
 
+// TestATreeIsHadByAllAtOnce lets nobody give a tree back before all have it:
+// commands that wait for one another stand on it at the same time.
+func TestATreeIsHadByAllAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	for n := range 50 {
+		chain, _, err := v1.SHA256(strings.NewReader(fmt.Sprint(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all, done sync.WaitGroup
+		all.Add(4)
+		start := make(chan struct{})
+		for range 4 {
+			d := open(t, dir)
+			done.Go(func() {
+				<-start
+				_, release, err := d.Tree(t.Context(), "xattr", chain, func(string) error { return nil })
+				all.Done()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				all.Wait()
+				release()
+			})
+		}
+		close(start)
+		done.Wait()
+	}
+}
+
 func TestATreeThatWasNotFilledIsAbsent(t *testing.T) {
 	d := open(t, t.TempDir())
 	chain := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("b", 64)}

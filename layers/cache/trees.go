@@ -50,14 +50,19 @@ func (d *Dir) Tree(ctx context.Context, set string, chain v1.Hash, fill func(dir
 }
 
 func (d *Dir) fillTree(ctx context.Context, l *lock, set string, chain v1.Hash, fill func(dir string) error) error {
-	if err := l.wait(ctx, false); err != nil {
-		return fmt.Errorf("lock tree: %w", err)
-	}
-	if d.HasTree(set, chain) {
-		return nil
-	}
-	if err := l.wait(ctx, true); err != nil {
-		return fmt.Errorf("lock tree: %w", err)
+	for alone := false; !alone; {
+		// Whoever fills the tree is waited for, whoever only has it is not: two
+		// commands that wait for one another may both stand on it.
+		err := l.wait(ctx, false)
+		if err != nil {
+			return fmt.Errorf("lock tree: %w", err)
+		}
+		if d.HasTree(set, chain) {
+			return nil
+		}
+		if alone, err = l.try(true); err != nil {
+			return fmt.Errorf("lock tree: %w", err)
+		}
 	}
 	if !d.HasTree(set, chain) {
 		temp, err := os.MkdirTemp(filepath.Join(d.root, tempDir), "tree-")
