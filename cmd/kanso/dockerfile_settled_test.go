@@ -21,7 +21,7 @@ type settledCase struct {
 // chown twice: as they are, and so that a shell has to run it. Both give one tree.
 func TestWhatIsNotRunIsAsIfItHadBeenRun(t *testing.T) {
 	bases := readBases(t, map[string]string{"": testCache("dockerfile/bases"), "zenml": testCache("base")})
-	k := &kansoBuilder{bases: bases, cache: t.TempDir()}
+	k := &kansoBuilder{bases: bases, cache: openCacheDir(t)}
 	cases := []settledCase{
 		{"chmod -R a+rw .", true}, {"chmod -R a+rw /app", true}, {"chmod -R 755 .", true}, {"chmod 0700 run.sh", true},
 		{"chmod u-w,g+x,o=r run.sh data", true}, {"chmod -R go-rwx,a+X data run.sh", true}, {"chmod -R a=rX data", true}, {"chmod -R a-rwx data", true},
@@ -60,7 +60,7 @@ func TestWhatIsNotRunIsAsIfItHadBeenRun(t *testing.T) {
 // TestWhatCouldChangeACommandIsRun has a chmod that is not what it seems.
 func TestWhatCouldChangeACommandIsRun(t *testing.T) {
 	bases := readBases(t, map[string]string{"": testCache("dockerfile/bases")})
-	k := &kansoBuilder{bases: bases, cache: t.TempDir()}
+	k := &kansoBuilder{bases: bases, cache: openCacheDir(t)}
 	for name, before := range map[string]string{
 		"another user": "USER tester", "another shell": `SHELL ["/bin/busybox", "sh", "-c"]`, "another path": "ENV PATH=/app:/bin", "a library": "ENV LD_PRELOAD=/none",
 		"another program": "COPY --chmod=755 run.sh /bin/chmod", "a build argument": "ARG LD_PRELOAD=/none", "what a step left": "RUN touch new",

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -34,7 +35,7 @@ type dockerBuilder interface {
 // UPDATE_ANSWERS they are written anew.
 func TestDockerfiles(t *testing.T) {
 	bases := readBases(t, map[string]string{"": testCache("dockerfile/bases"), "zenml": testCache("base")})
-	var builder dockerBuilder = &kansoBuilder{bases: bases, cache: t.TempDir()}
+	var builder dockerBuilder = &kansoBuilder{bases: bases, cache: openCacheDir(t)}
 	reference := os.Getenv("BUILDKIT")
 	if reference != "" {
 		builder = &buildkitBuilder{bases: bases, dir: reference}
@@ -65,6 +66,22 @@ func TestDockerfiles(t *testing.T) {
 			known.unused(t)
 		}
 	})
+}
+
+// openCacheDir is a directory that can be removed whatever modes the trees in it
+// have.
+func openCacheDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+			if d != nil && d.IsDir() && err == nil {
+				_ = os.Chmod(p, 0o700) // before it is read
+			}
+			return nil
+		})
+	})
+	return dir
 }
 
 func caseFiles(t *testing.T) []string {
