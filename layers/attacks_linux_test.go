@@ -109,7 +109,7 @@ func (v victim) check(t *testing.T) {
 }
 
 // links and rdev are how many names a file has, and which device it is.
-func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) } //nolint:unconvert // 32 bits elsewhere
+func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) } // of 32 bits elsewhere
 func rdev(info fs.FileInfo) uint64  { return info.Sys().(*syscall.Stat_t).Rdev }
 
 // small bounds what attacks may ask for in these tests.
