@@ -34,7 +34,7 @@ func TestWhatIsNotRunIsAsIfItHadBeenRun(t *testing.T) {
 	}
 	for _, base := range []string{"busybox", "zenml"} {
 		for _, c := range cases {
-			if !c.known && base == "zenml" {
+			if base == "zenml" && (!c.known || testing.Short()) {
 				continue // what is run is looked at once
 			}
 			t.Run(base+"/"+c.command, func(t *testing.T) {
