@@ -44,9 +44,8 @@ func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer, transfer = answerPatience, transferPatience
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
-	d := &dog{host: r.URL.Host, ctx: ctx, cancel: cancel}
-	d.timer = time.AfterFunc(answer, d.bark)
-	d.after = answer
+	d := &dog{ctx: ctx, cancel: cancel}
+	d.timer = time.AfterFunc(answer, func() { cancel(&StalledError{r.URL.Host, answer}) })
 	again, body := r.Clone(ctx), r.Body
 	if r.GetBody != nil && r.ContentLength != 0 {
 		var err error
@@ -71,16 +70,12 @@ func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// dog barks if nobody comes by for some time.
+// dog ends a request if nobody comes by for some time.
 type dog struct {
-	host   string
 	ctx    context.Context //nolint:containedctx // of one request
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	after  time.Duration
 }
-
-func (d *dog) bark() { d.cancel(&StalledError{d.host, d.after}) }
 
 func (d *dog) keep(limit time.Duration) { d.timer.Reset(limit) }
 
