@@ -4,6 +4,8 @@ GO ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+RACE ?= ./...
+
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -35,7 +37,7 @@ test-user: build
 
 # The race detector needs cgo and a C compiler.
 test-race:
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 28m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 28m $(RACE)
 
 lint:
 	$(GOLANGCI_LINT) run ./...
