@@ -3,8 +3,8 @@
     case.py CASE DIR BASE
     case.py --tags LAYOUT
 
-DIR gets project (the case's files), run.yaml, stack.yaml, tools (the case's own pip, uv and poetry, for the PATH) and
-arguments (of kanso, one a line). The base of every case is BASE. What else cannot exist is replaced, as ADAPTED says with
+DIR gets project (the case's files), run.yaml, stack.yaml, tools (the case's own pip, uv and poetry, for the PATH),
+environment (the case's variables, NAME=VALUE, one a line) and arguments (of kanso, one a line). The base of every case is BASE. What else cannot exist is replaced, as ADAPTED says with
 the reason, and is said on stdout; everything else is as in the case.
 """
 
@@ -30,6 +30,10 @@ ADAPTED = {
         ("run.yaml", "[a, b]", "[tomli, iniconfig]", "a and b are no packages"),
     ],
     "20": [("run.yaml", "[a]", "[tomli]", "a is no package")],
+    "26": [
+        ("run.yaml", "torch==", "tomli==", "torch brings gigabytes, which cases 02 and 04 have already"),
+        ("run.yaml", "@idx/simple", "@pypi.org/simple", "there is no host idx"),
+    ],
     "21": [
         ("run.yaml", "[a]", "[tomli]", "a is no package"),
         ("run.yaml", "uv pip install .", "uv pip install iniconfig==2.0.0", "the project cannot be installed"),
@@ -94,6 +98,7 @@ def main(case, out, base):
     os.makedirs(os.path.join(out, "tools"), exist_ok=True)
     for name, script in about["tools"].items():
         write(os.path.join(out, "tools", name), script, 0o755)
+    write(os.path.join(out, "environment"), "".join("%s=%s\n" % item for item in about["env"].items()))
     for name, old, new, why in ADAPTED.get(about["name"][:2], []):
         path = os.path.join(out, name)
         text = text_of(path)
