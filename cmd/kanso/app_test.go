@@ -28,8 +28,8 @@ func TestExitStatusAndMessage(t *testing.T) {
 	}{
 		"nothing":                          {t.Context(), nil, 0, ""},
 		"a command line":                   {t.Context(), usagef("no such flag"), 2, "kanso: no such flag\n"},
-		"a failed step":                    {t.Context(), fmt.Errorf("step 3, INSTALL: %w", exit), 1, "  | ERROR: No matching distribution found\nkanso: step 3, INSTALL: pip install x: exit code 1\nhint: the lines above"},
-		"a step that had one id":           {t.Context(), &sandbox.ExitError{Args: []string{"su"}, Code: 1, Tail: "x", IDs: true}, 1, "  | x\nkanso: su: exit code 1\nhint: the step had one user id, and su, sudo, gosu and the like need more: give your user"},
+		"a failed step":                    {t.Context(), fmt.Errorf("step 3, INSTALL pip install x: %w", exit), 1, "  | ERROR: No matching distribution found\nkanso: step 3, INSTALL pip install x: exit code 1\nhint: the lines above"},
+		"a step that had one id":           {t.Context(), &sandbox.ExitError{Args: []string{"su"}, Code: 1, Tail: "x", IDs: true}, 1, "  | x\nkanso: exit code 1\nhint: the step had one user id, and su, sudo, gosu and the like need more: give your user"},
 		"a command's own":                  {t.Context(), fmt.Errorf("run: %w", statusError(7)), 7, ""},
 		"ctrl-c":                           {interrupted, errors.New("whatever that led to"), 130, "kanso: interrupted\n"},
 		"a full disk":                      {t.Context(), fmt.Errorf("write x: %w", syscall.ENOSPC), 1, "kanso: write x: no space left on device\nhint: make room"},

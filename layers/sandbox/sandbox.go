@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // IDs says which user and group ids exist in the sandbox.
@@ -248,14 +247,9 @@ type ExitError struct {
 	IDs  bool   // it had one id, and what it printed looks as if it needed more
 }
 
-// Error names the command and its exit code; the tail is left to the caller.
-func (e *ExitError) Error() string {
-	name := strings.Join(e.Args, " ")
-	if len(name) > 200 {
-		name = name[:200] + "…"
-	}
-	return fmt.Sprintf("%s: exit code %d", name, e.Code)
-}
+// Error says the exit code only: the step it is of names the command already,
+// and the tail is left to the caller.
+func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
 
 // A Report says what of the sandbox works here, for people.
 type Report struct {
