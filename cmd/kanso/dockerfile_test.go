@@ -128,15 +128,8 @@ func checkCase(t *testing.T, c *dockerCase, builder dockerBuilder, bases *docker
 // buildCase builds a case and describes what came out.
 func buildCase(t *testing.T, c *dockerCase, builder dockerBuilder, bases *dockerBases) (answer, log string) {
 	t.Helper()
-	args := slices.Clone(c.args)
-	if c.serve || c.git {
-		args = append(args, "--build-arg", "URL="+serveCase(t, c))
-	}
-	if c.agent {
-		agentSocket(t, filepath.Join(c.dir, "../agent"))
-	}
 	out := filepath.Join(t.TempDir(), "image")
-	log, err := builder.build(t, c, args, out)
+	log, err := builder.build(t, c, c.furnish(t), out)
 	if err != nil {
 		return failure(log), log
 	}
@@ -145,6 +138,19 @@ func buildCase(t *testing.T, c *dockerCase, builder dockerBuilder, bases *docker
 	answer, err = bases.answer(img)
 	must(t, err)
 	return strings.Join(append(warningsIn(log), answer), "\n"), log
+}
+
+// furnish starts what a case is built beside, and returns its flags.
+func (c *dockerCase) furnish(t *testing.T) []string {
+	t.Helper()
+	args := slices.Clone(c.args)
+	if c.serve || c.git {
+		args = append(args, "--build-arg", "URL="+serveCase(t, c))
+	}
+	if c.agent {
+		agentSocket(t, filepath.Join(c.dir, "../agent"))
+	}
+	return args
 }
 
 // serveCase serves ../www, a repository in it included.
@@ -268,28 +274,36 @@ type kansoBuilder struct {
 
 func (k *kansoBuilder) build(t *testing.T, c *dockerCase, args []string, out string) (string, error) {
 	t.Helper()
+	return k.do(t, c, "build", append(k.args(c, args), "--progress", "plain", "--output", "oci:"+out, c.dir))
+}
+
+// do is a verb of the program for a case, and what it printed.
+func (k *kansoBuilder) do(t *testing.T, c *dockerCase, verb string, args []string) (string, error) {
+	t.Helper()
 	env := environ{"KANSO_CACHE_DIR": k.cache, "HOME": filepath.Dir(c.dir), "PATH": os.Getenv("PATH"), "TMPDIR": os.Getenv("TMPDIR")}
 	maps.Copy(env, c.env)
-	all := []string{"build"}
+	var log bytes.Buffer
+	if code := newApp(env, strings.NewReader(""), &log, &log).execute(t.Context(), append([]string{verb}, args...)); code != 0 {
+		return log.String(), statusError(code)
+	}
+	return log.String(), nil
+}
+
+// args are a case's flags, with its Dockerfile and bases.
+func (k *kansoBuilder) args(c *dockerCase, args []string) []string {
+	var all []string
 	if !slices.Contains(args, "-f") {
 		all = append(all, "-f", filepath.Join(c.dir, "Dockerfile"))
 	}
 	for i, a := range args {
-		args[i] = k.bases.layouts(inCase(c, args, i, a))
+		all = append(all, k.bases.layouts(inCase(c, args, i, a)))
 	}
-	all = append(all, args...)
 	for _, base := range k.bases.list {
 		if c.mentions(base.name) {
 			all = append(all, "--build-context", base.name+"="+k.bases.layouts("oci-layout://"+base.name))
 		}
 	}
-	all = append(all, "--progress", "plain", "--output", "oci:"+out, c.dir)
-	var log bytes.Buffer
-	code := newApp(env, strings.NewReader(""), &log, &log).execute(t.Context(), all)
-	if code != 0 {
-		return log.String(), statusError(code)
-	}
-	return log.String(), nil
+	return all
 }
 
 // inCase is a flag's value with the paths in it as those of the case.
