@@ -5,12 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
-
-// settingsInPython is how Docker settings stand in sources.
-var settingsInPython = regexp.MustCompile(`\bDockerSettings\(|\bsettings\s*=\s*[{\w]`)
 
 const (
 	pythonLimit = 256 << 10 // bytes of a file up to which it is looked at
@@ -41,12 +37,53 @@ func (r *recipe) warnOfPython() {
 		if err != nil || !bytes.Contains(data, []byte("zenml")) {
 			continue
 		}
-		if at := settingsInPython.FindIndex(data); at != nil {
+		if at := settingsInPython(data); at >= 0 {
 			r.warnf("%s:%d: settings stand in Python, which is not read: --pipeline-source FILE:NAME has ZenML read it",
-				p, 1+bytes.Count(data[:at[0]], []byte("\n")))
+				p, 1+bytes.Count(data[:at], []byte("\n")))
 			return
 		}
 	}
+}
+
+// settingsInPython is where Docker settings stand in a source, as
+// "DockerSettings(" or as "settings = " and a word or a brace; -1 if there are
+// none. Every source of a project is searched in every build, so it is no
+// regular expression.
+func settingsInPython(data []byte) int {
+	const docker, tail = "Docker", "ettings"
+	for from := 0; ; {
+		i := bytes.Index(data[from:], []byte(tail))
+		if i < 0 {
+			return -1
+		}
+		i += from
+		from = i + len(tail)
+		rest := data[from:]
+		switch {
+		case i == 0:
+		case data[i-1] == 'S' && bytes.HasPrefix(rest, []byte("(")) && bytes.HasSuffix(data[:i-1], []byte(docker)):
+			if at := i - 1 - len(docker); wordBegins(data, at) {
+				return at
+			}
+		case data[i-1] == 's' && assignsWord(rest) && wordBegins(data, i-1):
+			return i - 1
+		}
+	}
+}
+
+// wordBegins says whether no word leads up to a place.
+func wordBegins(data []byte, at int) bool { return at == 0 || !wordByte(data[at-1]) }
+
+// assignsWord says whether an equals sign and a word or a brace follow.
+func assignsWord(rest []byte) bool {
+	const space = " \t\n\f\r"
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(rest, space), []byte("="))
+	rest = bytes.TrimLeft(rest, space)
+	return ok && len(rest) > 0 && (rest[0] == '{' || wordByte(rest[0]))
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 // pythonBelow are the Python files below a directory, up to a limit. Hidden
