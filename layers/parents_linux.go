@@ -66,6 +66,8 @@ func (u *unpacker) enter(p string) (link string, err error) {
 		if err := u.clear(p, false); err != nil {
 			return "", err
 		}
+	} else if u.apart != nil {
+		u.apart.ask(p)
 	} else if from, info = u.below(p); from != "" && info.Mode()&fs.ModeSymlink != 0 {
 		return os.Readlink(from)
 	}

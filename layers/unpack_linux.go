@@ -36,15 +36,23 @@ type UnpackOptions struct {
 // remove. Nothing is written outside the directory, whatever links or names
 // the layer has. Of entries with one path the last counts.
 func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (Listing, error) {
-	u := &unpacker{
+	return newUnpacker(dir, o).layer(ctx, r, dir)
+}
+
+func newUnpacker(dir string, o UnpackOptions) *unpacker {
+	return &unpacker{
 		root: TreeFiles(dir), o: o, table: OwnerTable{}, dirs: map[string]dirState{}, real: map[string]string{}, gone: map[string]bool{},
 		buf: make([]byte, 256<<10),
 	}
+}
+
+// layer unpacks a layer into a new tree.
+func (u *unpacker) layer(ctx context.Context, r io.Reader, dir string) (Listing, error) {
 	if err := os.Mkdir(u.root, 0o755); err != nil {
 		return Listing{}, fmt.Errorf("unpack layer: %w", err)
 	}
 	var list Listing
-	err := each(ctx, r, o.Max, func(e Entry, h *tar.Header, content io.Reader) error {
+	err := each(ctx, r, u.o.Max, func(e Entry, h *tar.Header, content io.Reader) error {
 		c := list.begin(e, content)
 		if err := u.entry(e, h, c); err != nil {
 			return fmt.Errorf("unpack /%s: %w", e.Path, err)
@@ -68,6 +76,7 @@ type unpacker struct {
 	dirs  map[string]dirState // directories whose modes and times are set at the end
 	real  map[string]string   // directories as entries name them → where they lie
 	gone  map[string]bool     // what the layer deletes: a directory there hides what is below it
+	apart *Apart              // not nil if the layers below are not known
 	buf   []byte
 }
 
@@ -153,6 +162,7 @@ func (u *unpacker) clear(at string, isDir bool) error {
 		for p := range u.dirs {
 			if p == at || strings.HasPrefix(p, at+"/") {
 				delete(u.dirs, p)
+				u.apart.told(p)
 			}
 		}
 	}
@@ -206,10 +216,15 @@ func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) er
 
 // directory makes a directory, whose mode and time are set at the end.
 func (u *unpacker) directory(e Entry, h *tar.Header, at string) error {
-	if err := os.Mkdir(u.host(at), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(u.host(at), 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		err = u.disown(at)
+	}
+	if err != nil {
 		return err
 	}
 	u.dirs[at] = dirState{e.Mode, h.ModTime}
+	u.apart.told(at)
 	if u.gone[at] {
 		if err := u.hide(at); err != nil {
 			return err
@@ -251,6 +266,9 @@ func (u *unpacker) link(e Entry, at string) error {
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if u.apart != nil {
+		return ErrBelow
 	}
 	for _, tree := range u.o.Below {
 		file := filepath.Join(TreeFiles(tree), filepath.FromSlash(from))
@@ -307,6 +325,18 @@ func (u *unpacker) device(e Entry, h *tar.Header, at string) error {
 	return nil
 }
 
+// disown forgets the owner of a directory that is named again.
+func (u *unpacker) disown(at string) error {
+	if u.o.Owners == OwnersReal {
+		return nil
+	}
+	err := unix.Lremovexattr(u.host(at), ownerXattr)
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	return err
+}
+
 // own keeps the owner of an entry.
 func (u *unpacker) own(e Entry, at string) error {
 	if u.o.Owners == OwnersReal {
@@ -329,6 +359,11 @@ func (u *unpacker) finish() error {
 			return err
 		}
 	}
+	return u.settle()
+}
+
+// settle sets the modes and times of directories.
+func (u *unpacker) settle() error {
 	paths := make([]string, 0, len(u.dirs))
 	for p := range u.dirs {
 		paths = append(paths, p)
@@ -349,6 +384,9 @@ func (u *unpacker) finish() error {
 // implied gives the root, which most layers have no entry for, the state that
 // it has below.
 func (u *unpacker) implied(p string) error {
+	if u.apart != nil {
+		u.apart.ask(p)
+	}
 	if len(u.o.Below) == 0 {
 		u.dirs[p] = dirState{mode: 0o755}
 		return nil

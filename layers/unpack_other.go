@@ -22,3 +22,11 @@ type UnpackOptions struct {
 func Unpack(context.Context, io.Reader, string, UnpackOptions) (Listing, error) {
 	return Listing{}, ErrNotHere
 }
+
+// UnpackApart needs Linux.
+func UnpackApart(context.Context, io.Reader, string, UnpackOptions) (Listing, Apart, error) {
+	return Listing{}, Apart{}, ErrNotHere
+}
+
+// Ground needs Linux.
+func Ground(string, Apart, UnpackOptions) error { return ErrNotHere }
