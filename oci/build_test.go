@@ -291,7 +291,7 @@ func (w *writes) Call(ctx context.Context, c sandbox.Call) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(c.Out).Encode(list)
+	return json.NewEncoder(c.Out).Encode(oci.Unpacked{List: list})
 }
 
 func (w *writes) Trees() string  { return "test" }

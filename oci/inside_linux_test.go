@@ -35,8 +35,15 @@ func verbs() map[string]sandbox.Verb {
 				return err
 			}
 			sum := sha256.New()
-			list, err := layers.Unpack(ctx, io.TeeReader(z, sum), a.Dir, layers.UnpackOptions{Owners: a.Owners, Below: a.Below})
-			if err != nil {
+			var out oci.Unpacked
+			o := layers.UnpackOptions{Owners: a.Owners, Below: a.Below}
+			if a.Apart {
+				out.List, out.Apart, err = layers.UnpackApart(ctx, io.TeeReader(z, sum), a.Dir, o)
+				out.Again = errors.Is(err, layers.ErrBelow)
+			} else {
+				out.List, err = layers.Unpack(ctx, io.TeeReader(z, sum), a.Dir, o)
+			}
+			if err != nil && !out.Again {
 				return err
 			}
 			if _, err := io.Copy(sum, z); err != nil {
@@ -45,7 +52,18 @@ func verbs() map[string]sandbox.Verb {
 			if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != a.DiffID {
 				return fmt.Errorf("layer is %s, not %s", got, a.DiffID)
 			}
-			return json.NewEncoder(e.Out).Encode(list)
+			return json.NewEncoder(e.Out).Encode(out)
+		},
+		"ground": func(_ context.Context, e sandbox.Env) error {
+			var a oci.GroundArgs
+			if err := json.Unmarshal(e.Args, &a); err != nil {
+				return err
+			}
+			err := layers.Ground(a.Dir, a.Apart, layers.UnpackOptions{Owners: a.Owners, Below: a.Below})
+			if err != nil && !errors.Is(err, layers.ErrBelow) {
+				return err
+			}
+			return json.NewEncoder(e.Out).Encode(oci.Grounded{Again: err != nil})
 		},
 		"capture": func(ctx context.Context, e sandbox.Env) error {
 			var a oci.CaptureArgs

@@ -245,21 +245,24 @@ func (b remoteBlobs) repository() (name.Repository, bool) { return b.repo, true 
 // into the cache if it is nowhere on this machine. The file must not be
 // changed. Transfers that break are begun again.
 func (c *Client) Fetch(ctx context.Context, l v1.Layer) (string, error) {
+	return c.fetchTo(ctx, l, nil)
+}
+
+// fetchTo is [Client.Fetch] that also gives the bytes to a follower as they come,
+// nil for nobody. If they are on this machine already it gets none.
+func (c *Client) fetchTo(ctx context.Context, l v1.Layer, f *follower) (string, error) {
 	far, ok := l.(*farLayer)
 	if !ok {
 		return "", fmt.Errorf("layer of type %T is not one of a base", l)
 	}
-	digest := far.desc.Digest
-	if file, ok := far.from.file(digest); ok {
+	if file, ok := c.here(far); ok {
 		return file, nil
 	}
+	digest := far.desc.Digest
 	if c.Cache == nil {
 		return "", fmt.Errorf("layer %s: no cache to keep it in", digest)
 	}
-	if file, ok := c.Cache.Blob(digest); ok {
-		return file, nil
-	}
-	err := c.retried(ctx, "layer "+short(digest), func() error { return c.fetch(ctx, far) })
+	err := c.retried(ctx, "layer "+short(digest), func() error { return c.fetch(ctx, far, f) })
 	if err != nil {
 		return "", fmt.Errorf("layer %s: %w", digest, err)
 	}
@@ -270,7 +273,15 @@ func (c *Client) Fetch(ctx context.Context, l v1.Layer) (string, error) {
 	return file, nil
 }
 
-func (c *Client) fetch(ctx context.Context, far *farLayer) (err error) {
+// here returns the file of a layer that is on this machine.
+func (c *Client) here(far *farLayer) (string, bool) {
+	if file, ok := far.from.file(far.desc.Digest); ok || c.Cache == nil {
+		return file, ok
+	}
+	return c.Cache.Blob(far.desc.Digest)
+}
+
+func (c *Client) fetch(ctx context.Context, far *farLayer, f *follower) (err error) {
 	add, done := c.progress().Bytes("pull "+short(far.desc.Digest), far.desc.Size)
 	defer func() { done(err) }()
 	return c.Cache.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
@@ -278,10 +289,11 @@ func (c *Client) fetch(ctx context.Context, far *farLayer) (err error) {
 		if err != nil {
 			return v1.Hash{}, err
 		}
-		_, err = io.Copy(w, counted(r, add))
+		_, err = io.Copy(f.beside(w), counted(r, add))
 		if e := r.Close(); err == nil {
 			err = e
 		}
+		f.end(err)
 		return far.desc.Digest, err
 	})
 }

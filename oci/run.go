@@ -302,15 +302,6 @@ func stepEnv(image []string, who layers.UserInfo) []string {
 	return env
 }
 
-// UnpackArgs are the arguments of the sandbox's verb "unpack": the layer that
-// comes in becomes the tree Dir, and what it holds goes out as JSON.
-type UnpackArgs struct {
-	Dir    string        `json:"dir"`
-	Below  []string      `json:"below"` // trees, topmost first
-	Owners layers.Owners `json:"owners"`
-	DiffID string        `json:"diff_id"` // of the tar; anything else is an error
-}
-
 // RemoveArgs are the arguments of the sandbox's verb "remove".
 type RemoveArgs struct {
 	Paths []string `json:"paths"`

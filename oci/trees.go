@@ -1,61 +1,132 @@
 package oci
 
 import (
+	"cmp"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kanso-build/kanso/layers"
-	"github.com/kanso-build/kanso/layers/sandbox"
 )
 
-// trees returns the unpacked layers of the state, topmost first. What is not
-// in the store is fetched, several layers at once, and unpacked from the bottom
-// up, since a layer may leave out directories that one below it has.
+// trees returns the unpacked layers of the state, topmost first. Those that are
+// not in the store are fetched and unpacked, several at once.
 func (b *Builder) trees(ctx context.Context, st *state, r Runner) (dirs []string, release func(), err error) {
-	var releases []func()
-	release = func() {
-		for _, f := range releases {
-			f()
-		}
-	}
-	fetching, cancel := context.WithCancel(ctx)
-	defer cancel()
-	files := b.fetchAhead(fetching, st, r)
+	w := &wood{b: b, st: st, r: r, slots: make(chan struct{}, max(unpacking, runtime.GOMAXPROCS(0)))}
+	w.g, w.ctx = errgroup.WithContext(ctx)
 	for i := 0; i < len(st.layers); i++ {
-		l := st.layers[i]
 		if dir, rel, ok := b.joint(ctx, st, r, i); ok {
-			releases = append(releases, rel)
-			dirs = slices.Insert(dirs, 0, dir)
-			i += l.above
+			w.have(dir, rel)
+			i += st.layers[i].above
 			continue
 		}
-		below := slices.Clone(dirs)
-		dir, rel, err := b.Store.Tree(ctx, r.Trees(), chainID(st.hashes()[:i+1]), func(dir string) error {
-			file, err := files[i]()
-			if err != nil {
-				return err
-			}
-			return b.unpack(ctx, r, l, file, UnpackArgs{Dir: dir, Below: below, Owners: layers.Owners(r.Owners()), DiffID: l.diffID.String()})
+		if err = w.plant(i); err != nil {
+			break
+		}
+	}
+	if err := cmp.Or(w.g.Wait(), err); err != nil {
+		w.release()
+		return nil, nil, err
+	}
+	return dirsOf(w.trees), w.release, nil
+}
+
+// unpacking is how many layers are unpacked at once, or one for every core if
+// these are more.
+const unpacking = 3
+
+// wood are the trees of a state, some of which are being made.
+type wood struct {
+	b     *Builder
+	st    *state
+	r     Runner
+	ctx   context.Context //nolint:containedctx // of the group
+	g     *errgroup.Group
+	slots chan struct{} // one for every layer that is being unpacked
+	trees []*growing    // bottom first
+}
+
+// growing is a tree, once done is closed.
+type growing struct {
+	done    chan struct{}
+	dir     string // empty if it could not be made
+	release func()
+}
+
+// have adds a tree that is there.
+func (w *wood) have(dir string, release func()) {
+	t := &growing{make(chan struct{}), dir, release}
+	close(t.done)
+	w.trees = append(w.trees, t)
+}
+
+// plant begins with the tree of layer number i. Those below it have a slot before
+// it has one, and wait for none above them.
+func (w *wood) plant(i int) error {
+	select {
+	case w.slots <- struct{}{}:
+	case <-w.ctx.Done():
+		return context.Cause(w.ctx)
+	}
+	t, below := &growing{done: make(chan struct{})}, slices.Clone(w.trees)
+	w.trees = append(w.trees, t)
+	w.g.Go(func() error {
+		defer close(t.done)
+		done := sync.OnceFunc(func() { <-w.slots })
+		defer done()
+		dir, release, err := w.b.Store.Tree(w.ctx, w.r.Trees(), chainID(w.st.hashes()[:i+1]), func(dir string) error {
+			return w.b.fill(w.ctx, w.r, w.st.layers[i], dir, len(below) == 0, func() ([]string, error) { return w.wait(below) }, done)
 		})
 		if err != nil {
-			release()
-			return nil, nil, fmt.Errorf("unpack layer %d: %w", i+1, err)
+			return fmt.Errorf("unpack layer %d: %w", i+1, err)
 		}
-		releases = append(releases, rel)
-		dirs = slices.Insert(dirs, 0, dir)
+		t.dir, t.release = dir, release
+		return nil
+	})
+	return nil
+}
+
+// wait waits for trees and returns their directories, topmost first.
+func (w *wood) wait(trees []*growing) ([]string, error) {
+	for _, t := range trees {
+		select {
+		case <-t.done:
+		case <-w.ctx.Done():
+			return nil, context.Cause(w.ctx)
+		}
+		if t.dir == "" {
+			<-w.ctx.Done() // the group ends with why
+			return nil, context.Cause(w.ctx)
+		}
 	}
-	return dirs, release, nil
+	return dirsOf(trees), nil
+}
+
+// dirsOf are the directories of trees, topmost first.
+func dirsOf(trees []*growing) []string {
+	var dirs []string
+	for _, t := range slices.Backward(trees) {
+		dirs = append(dirs, t.dir)
+	}
+	return dirs
+}
+
+// release lets the trees be evicted.
+func (w *wood) release() {
+	for _, t := range w.trees {
+		if t.release != nil {
+			t.release()
+		}
+	}
 }
 
 // errNoTree says that a joint tree is not there.
@@ -95,57 +166,6 @@ func treeOf(stack []v1.Hash, n int) v1.Hash {
 	}
 	h, _, _ := v1.SHA256(strings.NewReader("tree of " + strconv.Itoa(n) + " " + chain.String())) // reading memory never fails
 	return h
-}
-
-// fetchAhead starts to fetch the layers that have no tree. Each function it
-// returns waits for one layer and returns its file.
-func (b *Builder) fetchAhead(ctx context.Context, st *state, r Runner) []func() (string, error) {
-	var g errgroup.Group
-	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
-	out := make([]func() (string, error), len(st.layers))
-	joined := 0
-	for i, l := range st.layers {
-		if n := st.jointAt(i); n > 1 && b.Store.HasTree(r.Trees(), treeOf(st.hashes()[:i+n], n)) {
-			joined = i + n
-		}
-		if s, ok := l.Layer.(storedLayer); ok {
-			out[i] = func() (string, error) { return s.file, nil }
-			continue
-		}
-		if i < joined || b.Store.HasTree(r.Trees(), chainID(st.hashes()[:i+1])) {
-			out[i] = func() (string, error) { return b.Client.Fetch(ctx, l.Layer) }
-			continue
-		}
-		var file string
-		var err error
-		done := make(chan struct{})
-		g.Go(func() error {
-			defer close(done)
-			file, err = b.Client.Fetch(ctx, l.Layer)
-			return nil
-		})
-		out[i] = func() (string, error) { <-done; return file, err }
-	}
-	return out
-}
-
-// unpack turns the file of a layer into a tree and keeps the list of what it
-// holds.
-func (b *Builder) unpack(ctx context.Context, r Runner, l laid, file string, args UnpackArgs) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var out bytes.Buffer
-	if err := r.Call(ctx, sandbox.Call{Verb: "unpack", Args: args, In: f, Out: &out}); err != nil {
-		return err
-	}
-	var list layers.Listing
-	if err := json.Unmarshal(out.Bytes(), &list); err != nil {
-		return fmt.Errorf("read listing of layer %s: %w", l.diffID, err)
-	}
-	return b.keepListing(l.diffID, list)
 }
 
 // Unpacked returns the unpacked layers of an image, topmost first, for a

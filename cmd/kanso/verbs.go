@@ -17,7 +17,7 @@ import (
 // verbs are what the sandbox's own process can be asked to do with trees.
 func verbs() map[string]sandbox.Verb {
 	return map[string]sandbox.Verb{
-		"unpack": unpack, "capture": capture, "merge": merge, "snapshot": snapshot, "remove": remove,
+		"unpack": unpack, "ground": ground, "capture": capture, "merge": merge, "snapshot": snapshot, "remove": remove,
 	}
 }
 
@@ -34,8 +34,15 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	defer z.Close()
 	sum := sha256.New()
 	tar := io.TeeReader(z, sum)
-	list, err := layers.Unpack(ctx, tar, args.Dir, layers.UnpackOptions{Owners: args.Owners, Below: args.Below})
-	if err != nil {
+	var out oci.Unpacked
+	o := layers.UnpackOptions{Owners: args.Owners, Below: args.Below}
+	if args.Apart {
+		out.List, out.Apart, err = layers.UnpackApart(ctx, tar, args.Dir, o)
+		out.Again = errors.Is(err, layers.ErrBelow)
+	} else {
+		out.List, err = layers.Unpack(ctx, tar, args.Dir, o)
+	}
+	if err != nil && !out.Again {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, tar); err != nil { // what follows the tar is part of its digest
@@ -44,7 +51,21 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != args.DiffID {
 		return fmt.Errorf("layer is %s, not %s as the image says", got, args.DiffID)
 	}
-	return json.NewEncoder(e.Out).Encode(list)
+	return json.NewEncoder(e.Out).Encode(out)
+}
+
+// ground puts a tree that was unpacked apart on those below it.
+func ground(_ context.Context, e sandbox.Env) error {
+	var args oci.GroundArgs
+	if err := json.Unmarshal(e.Args, &args); err != nil {
+		return fmt.Errorf("read arguments: %w", err)
+	}
+	err := layers.Ground(args.Dir, args.Apart, layers.UnpackOptions{Owners: args.Owners, Below: args.Below})
+	out := oci.Grounded{Again: errors.Is(err, layers.ErrBelow)}
+	if err != nil && !out.Again {
+		return err
+	}
+	return json.NewEncoder(e.Out).Encode(out)
 }
 
 // capture sends out what a command changed as a layer, or as several.
