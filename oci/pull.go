@@ -229,7 +229,7 @@ func (b remoteBlobs) open(d v1.Descriptor) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, explained(err)
 	}
-	return checkBlob(r, d), nil
+	return checkBlob(&rangedReader{b: b, d: d, r: r}, d), nil
 }
 
 func (b remoteBlobs) file(digest v1.Hash) (string, bool) {

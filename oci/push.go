@@ -107,11 +107,11 @@ func (c *Client) checkPush(ctx context.Context, tag name.Tag) error {
 	if err != nil {
 		return refused(tag.Repository, err)
 	}
-	place, _, err := u.begin(ctx, v1.Hash{}, "")
+	b, err := u.begin(ctx, v1.Hash{}, "")
 	if err != nil {
 		return refused(tag.Repository, err)
 	}
-	u.cancel(ctx, place)
+	u.cancel(ctx, b.place)
 	return nil
 }
 
@@ -180,10 +180,12 @@ type uploader struct {
 	pull   map[string]bool // repositories that may be mounted from
 	// monolithic says that the registry takes blobs in one request only.
 	monolithic *atomic.Bool
+	// part is the size of the parts that blobs are sent in, in bytes; 0 is whole.
+	part *atomic.Int64
 }
 
 func (c *Client) uploader(ctx context.Context, repo name.Repository, mounts ...name.Repository) (*uploader, error) {
-	u := &uploader{c: c, repo: repo, pull: map[string]bool{}, monolithic: &atomic.Bool{}}
+	u := &uploader{c: c, repo: repo, pull: map[string]bool{}, monolithic: &atomic.Bool{}, part: &atomic.Int64{}}
 	scopes := []string{repo.Scope(transport.PushScope)}
 	for _, m := range mounts {
 		scopes = append(scopes, m.Scope(transport.PullScope))

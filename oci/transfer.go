@@ -26,14 +26,21 @@ type transfer struct {
 
 	u     *uploader
 	place *url.URL // where the upload goes on; nil if there is none
+	least int64    // how small a part may be
 	at    int64    // how many bytes the registry has
+	most  int64    // and the most that it ever had
 }
 
 // try sends what the registry does not have.
 func (t *transfer) try(ctx context.Context) error {
-	before := t.at
-	if t.place != nil && t.resume(ctx) != nil {
-		t.place = nil // it is forgotten: from the beginning
+	if t.place != nil {
+		before := t.at
+		if t.resume(ctx) != nil {
+			t.place = nil // it is forgotten: from the beginning
+		}
+		if t.place == nil || t.at <= before {
+			t.u.part.CompareAndSwap(0, largestPart) // nothing of what was under way is left
+		}
 	}
 	if t.place == nil {
 		t.at = 0
@@ -41,14 +48,15 @@ func (t *transfer) try(ctx context.Context) error {
 		if err != nil || there {
 			return err
 		}
-		place, mounted, err := t.u.begin(ctx, t.digest, t.from)
-		if err != nil || mounted {
+		b, err := t.u.begin(ctx, t.digest, t.from)
+		if err != nil || b.mounted {
 			return err
 		}
-		t.place = place
+		t.place, t.least = b.place, b.least
 	}
 	err := t.send(ctx)
-	if err != nil && t.at-before >= moved {
+	before := t.most
+	if t.most = max(t.most, t.at); err != nil && t.most-before >= moved {
 		return &movedError{err}
 	}
 	return err
@@ -93,31 +101,39 @@ func (t *transfer) send(ctx context.Context) (err error) {
 	add, done := t.u.c.progress().Bytes("push "+short(t.digest), t.size)
 	defer func() { done(err) }()
 	add(t.at)
-	if t.size <= inOne || t.u.monolithic.Load() {
-		defer func() {
-			if err != nil {
-				t.place = nil // what a request that was to end it left is not known
-			}
-		}()
-		return t.end(ctx, t.part(add))
+	last := &payload{kind: octets}
+	if t.inOne() {
+		last = t.bytes(t.size-t.at, add)
 	}
-	if err := t.patch(ctx, add); err != nil {
-		return err
+	for last.size == 0 && t.at < t.size {
+		n := t.part()
+		if err := t.patch(ctx, n, add); err != nil {
+			return err
+		}
+		t.at += n
 	}
-	t.at = t.size
-	if err := t.end(ctx, &payload{kind: octets}); err != nil {
-		t.place = nil
+	if err := t.end(ctx, last); err != nil {
+		t.place = nil // what a request that was to end it left is not known
+		if last.size > 0 && t.u.smaller(err, last.size) {
+			return &anewError{err}
+		}
 		return err
 	}
 	return nil
 }
 
+// inOne says whether the request that ends the upload has all bytes, too.
+func (t *transfer) inOne() bool {
+	part := t.u.part.Load()
+	return t.u.monolithic.Load() || t.size <= inOne && (part <= 0 || t.size <= part)
+}
+
 const octets = "application/octet-stream"
 
-// part is the rest of the blob.
-func (t *transfer) part(add func(int64)) *payload {
+// bytes are the next n of the blob.
+func (t *transfer) bytes(n int64, add func(int64)) *payload {
 	at := t.at
-	return &payload{kind: octets, size: t.size - at, open: func() (io.ReadCloser, error) {
+	return &payload{kind: octets, size: n, open: func() (io.ReadCloser, error) {
 		r, err := t.open()
 		if err != nil {
 			return nil, err
@@ -128,7 +144,7 @@ func (t *transfer) part(add func(int64)) *payload {
 		return struct {
 			io.Reader
 			io.Closer
-		}{counted(r, add), r}, nil
+		}{counted(io.LimitReader(r, n), add), r}, nil
 	}}
 }
 
@@ -142,12 +158,12 @@ func skip(r io.Reader, n int64) error {
 	return err
 }
 
-// patch sends the rest, to be ended afterwards. A registry that knows no such
-// thing gets this blob and all others in one request each.
-func (t *transfer) patch(ctx context.Context, add func(int64)) error {
-	p := t.part(add)
-	if t.at > 0 {
-		p.bytes = fmt.Sprintf("%d-%d", t.at, t.size-1)
+// patch sends the next n bytes, more or the end to follow. A registry that knows
+// no such thing gets this blob and all others in one request each.
+func (t *transfer) patch(ctx context.Context, n int64, add func(int64)) error {
+	p := t.bytes(n, add)
+	if t.at > 0 || n < t.size {
+		p.bytes = fmt.Sprintf("%d-%d", t.at, t.at+n-1)
 	}
 	r, err := t.u.do(ctx, http.MethodPatch, t.place, p)
 	if err != nil {
@@ -158,7 +174,8 @@ func (t *transfer) patch(ctx context.Context, add func(int64)) error {
 		if _, again := passing(err); !again {
 			t.u.cancel(ctx, t.place)
 			t.place = nil
-			if t.at > 0 || refusesPatch(r.StatusCode) && !t.u.monolithic.Swap(true) {
+			if t.at > 0 || t.u.smaller(err, n) || refusesPatch(r.StatusCode) && !t.u.monolithic.Swap(true) {
+				t.u.refusesParts(t.at, r.StatusCode)
 				return &anewError{err}
 			}
 		}

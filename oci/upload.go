@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -41,31 +43,39 @@ func (u *uploader) has(ctx context.Context, digest v1.Hash) (bool, error) {
 	return true, u.c.expect(r, http.StatusOK)
 }
 
+// begun is an upload that a registry has begun.
+type begun struct {
+	place   *url.URL // where it goes on; nil if it is mounted
+	mounted bool
+	least   int64 // the least size of a part but the last, in bytes
+}
+
 // begin begins an upload, or mounts the blob if the registry can.
-func (u *uploader) begin(ctx context.Context, digest v1.Hash, from string) (place *url.URL, mounted bool, err error) {
+func (u *uploader) begin(ctx context.Context, digest v1.Hash, from string) (begun, error) {
 	at := u.url("/blobs/uploads/")
 	if from != "" {
 		at.RawQuery = url.Values{"mount": {digest.String()}, "from": {from}}.Encode()
 	}
 	r, err := u.do(ctx, http.MethodPost, at, nil)
 	if err != nil {
-		return nil, false, err
+		return begun{}, err
 	}
 	defer r.Body.Close()
 	if err := u.c.expect(r, http.StatusCreated, http.StatusAccepted); err != nil {
 		if from != "" && r.StatusCode < http.StatusInternalServerError && r.StatusCode != http.StatusTooManyRequests {
 			return u.begin(ctx, digest, "") // it may not be mounted, so it is sent
 		}
-		return nil, false, err
+		return begun{}, err
 	}
 	if r.StatusCode == http.StatusCreated && from != "" {
-		return nil, true, nil
+		return begun{mounted: true}, nil
 	}
-	place, err = r.Location()
+	place, err := r.Location()
 	if err != nil {
-		return nil, false, errors.New("the registry does not say where to upload to")
+		return begun{}, errors.New("the registry does not say where to upload to")
 	}
-	return place, false, nil
+	least, _ := strconv.ParseInt(r.Header.Get("OCI-Chunk-Min-Length"), 10, 64) // 0 if it says none
+	return begun{place: place, least: least}, nil
 }
 
 // cancel gives an upload up. Whether the registry takes note does not matter:
@@ -79,8 +89,11 @@ func (u *uploader) cancel(ctx context.Context, place *url.URL) {
 	}
 }
 
-func (u *uploader) url(path string) *url.URL {
-	return &url.URL{Scheme: u.repo.Scheme(), Host: u.repo.RegistryStr(), Path: "/v2/" + u.repo.RepositoryStr() + path}
+func (u *uploader) url(path string) *url.URL { return urlIn(u.repo, path) }
+
+// urlIn is a path in a repository.
+func urlIn(repo name.Repository, path string) *url.URL {
+	return &url.URL{Scheme: repo.Scheme(), Host: repo.RegistryStr(), Path: "/v2/" + repo.RepositoryStr() + path}
 }
 
 // A payload is what a request sends; it can be sent again.

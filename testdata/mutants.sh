@@ -50,7 +50,7 @@ mutant "redirects end" oci/client.go \
 mutant "realms are of the registry's domain" oci/realm.go \
 	'!related(host, u.Host) &&' 'false &&' 'TestRealms'
 mutant "a registry may not be silent" oci/watch.go \
-	'd.cancel(&StalledError{d.host, d.after})' '_ = d.after' 'TestRegistriesThatBreakOff'
+	'func() { cancel(&StalledError{r.URL.Host, answer}) }' 'func() {}' 'TestRegistriesThatBreakOff'
 mutant "an image is no index" oci/read.go \
 	'm.Manifests != nil && (' 'false && (' 'TestManifestsThatAreWrong'
 mutant "what is sent again is sent whole" oci/watch.go \
