@@ -9,7 +9,7 @@ RACE ?= ./...
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak conformance fuzz mutants clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak resume conformance fuzz mutants clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -75,6 +75,10 @@ memory: build
 # Builds are killed at random moments, and the next one has to be right; N=500 says how often.
 soak: build
 	testdata/e2e/soak.sh $(or $(N),500)
+
+# A layer of SIZE over connections that are cut ten times.
+resume: build
+	testdata/e2e/resume.sh $(or $(SIZE),2G)
 
 # kanso's time beside other builders'; see testdata/bench/bench.sh for ROWS, TOOLS, N and RECORD.
 bench: build
