@@ -58,8 +58,11 @@ type Client struct {
 	RootCAs *x509.CertPool
 	// Certificates are what we show registries that ask for one.
 	Certificates []tls.Certificate
-	// Realms are hosts that may give tokens for registries of other domains.
+	// Realms are hosts that may give tokens for registries of other domains, and
+	// to which registries may lead wherever they are.
 	Realms []string
+	// Resolver looks names of hosts up; nil is the system's.
+	Resolver *net.Resolver
 	// Proxy is as in [http.Transport]; nil takes it from the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// UserAgent is what requests say of us.
@@ -78,9 +81,9 @@ type Client struct {
 	// answers (it hashes what it was sent) and one within a transfer.
 	Stall time.Duration
 
-	once  sync.Once
-	plain http.RoundTripper // without the guard
-	rt    http.RoundTripper
+	once   sync.Once
+	routes *routes // without the guard
+	rt     http.RoundTripper
 
 	mu      sync.Mutex
 	reader  *remote.Puller
@@ -92,71 +95,17 @@ type Client struct {
 // transport is what all requests go through.
 func (c *Client) transport() http.RoundTripper {
 	c.once.Do(func() {
-		t := &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, Certificates: c.Certificates, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout: 20 * time.Second,
-			IdleConnTimeout:     90 * time.Second,
-			MaxIdleConnsPerHost: parallel,
-			ForceAttemptHTTP2:   true,
-		}
-		if c.Proxy != nil {
-			t.Proxy = c.Proxy
-		}
-		c.plain = watched{t, c.Stall}
-		c.rt = &greeted{next: patient{guard{c.plain, c.Insecure, c.Realms}, c}, answers: map[string]*http.Response{}}
+		c.routes = newRoutes(c)
+		g := guard{watched{c.routes, c.Stall}, c.routes, c.Insecure, c.Realms}
+		c.rt = &greeted{next: patient{g, c}, answers: map[string]*http.Response{}}
 	})
 	return c.rt
 }
 
-// unguarded is the transport without the rule that plain HTTP takes permission.
+// unguarded is the transport for what is no registry, without its rules.
 func (c *Client) unguarded() http.RoundTripper {
 	c.transport()
-	return c.plain
-}
-
-// maxRedirects is how many redirects are followed for one request.
-const maxRedirects = 10
-
-// guard refuses plain HTTP with hosts that were not named for it, also where a
-// redirect or a registry's token service leads there, and token services that
-// have nothing to do with the host that names them, and redirects without end.
-type guard struct {
-	next             http.RoundTripper
-	insecure, realms []string
-}
-
-func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !plainAllowed(r.URL.Host, g.insecure) {
-		return nil, &PlainError{Host: r.URL.Host}
-	}
-	redirects := 0
-	for via := r.Response; via != nil && via.Request != nil; via = via.Request.Response {
-		if redirects++; redirects > maxRedirects {
-			return nil, fmt.Errorf("stopped after %d redirects", maxRedirects)
-		}
-	}
-	resp, err := g.next.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
-	}
-	if err := checkRealms(r.URL.Host, resp.Header.Values("WWW-Authenticate"), g.realms); err != nil {
-		resp.Body.Close()
-		return nil, err
-	}
-	return resp, nil
-}
-
-// A PlainError says that a host would have been spoken with in plain HTTP.
-type PlainError struct{ Host string }
-
-func (e *PlainError) Error() string { return "plain HTTP is not allowed with " + e.Host }
-
-// plainAllowed says whether plain HTTP may be spoken with a host.
-func plainAllowed(host string, insecure []string) bool {
-	h := bare(host)
-	return loopback(h) || slices.Contains(insecure, host) || slices.Contains(insecure, h)
+	return watched{c.routes.own, c.Stall}
 }
 
 // nameOptions are how names of a host are read.

@@ -55,8 +55,8 @@ func FuzzChallenge(f *testing.F) {
 		if strings.ContainsAny(s, "\r\n\x00") {
 			t.Skip()
 		}
-		err := checkRealms(host, []string{s}, nil)
-		if again := checkRealms(host, []string{s}, nil); (err == nil) != (again == nil) {
+		_, err := checkRealms(host, []string{s}, nil)
+		if _, again := checkRealms(host, []string{s}, nil); (err == nil) != (again == nil) {
 			t.Error("once it is refused and once not")
 		}
 		_ = related(s, host)

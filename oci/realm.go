@@ -21,9 +21,11 @@ func (e *RealmError) Error() string {
 // section 3).
 var realmParameter = regexp.MustCompile(`(?i)(?:^|[\s,])realm\s*=\s*(?:"((?:[^"\\\\]|\\\\.)*)"|([^\s,"]+))`)
 
-// checkRealms refuses challenges that lead to foreign or private hosts, unless
-// these are allowed.
-func checkRealms(host string, challenges, allowed []string) error {
+// checkRealms returns the places for tokens that challenges name, and refuses
+// those on hosts of other domains, unless these are allowed. What addresses hosts
+// have is judged when they are connected with.
+func checkRealms(host string, challenges, allowed []string) ([]*url.URL, error) {
+	var realms []*url.URL
 	for _, c := range challenges {
 		if !strings.Contains(strings.ToLower(c), "bearer") {
 			continue
@@ -35,11 +37,12 @@ func checkRealms(host string, challenges, allowed []string) error {
 				continue // of Basic, or of no use to anybody
 			}
 			if !related(host, u.Host) && !slices.Contains(allowed, u.Host) && !slices.Contains(allowed, u.Hostname()) {
-				return &RealmError{host, u.Host}
+				return nil, &RealmError{host, u.Host}
 			}
+			realms = append(realms, u)
 		}
 	}
-	return nil
+	return realms, nil
 }
 
 // related says whether a host may speak for another: they are the same, both of

@@ -92,6 +92,7 @@ func (t *transfer) moveTo(r *http.Response) error {
 	}
 	if err == nil {
 		t.place = place
+		t.u.c.routes.leads(t.u.repo.RegistryStr(), place)
 	}
 	return err
 }

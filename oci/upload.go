@@ -74,6 +74,7 @@ func (u *uploader) begin(ctx context.Context, digest v1.Hash, from string) (begu
 	if err != nil {
 		return begun{}, errors.New("the registry does not say where to upload to")
 	}
+	u.c.routes.leads(u.repo.RegistryStr(), place)
 	least, _ := strconv.ParseInt(r.Header.Get("OCI-Chunk-Min-Length"), 10, 64) // 0 if it says none
 	return begun{place: place, least: least}, nil
 }

@@ -43,12 +43,16 @@ mutant "a blob has its digest and size" oci/read.go \
 	'c.n > c.want.Size' 'false && c.n > c.want.Size' 'TestRegistriesThatAreWrong'
 mutant "a diff id is what was read" oci/read.go \
 	'got != d.want.Hex' 'false && got != d.want.Hex' 'TestAConfigurationSays'
-mutant "plain HTTP has to be allowed" oci/client.go \
+mutant "plain HTTP has to be allowed" oci/guard.go \
 	'r.URL.Scheme != "https" && !plainAllowed' 'false && !plainAllowed' 'TestPlainHTTP'
-mutant "redirects end" oci/client.go \
+mutant "redirects end" oci/guard.go \
 	'redirects++; redirects > maxRedirects' 'redirects++; false' 'TestRegistriesThatAreWrong'
 mutant "realms are of the registry's domain" oci/realm.go \
 	'!related(host, u.Host) &&' 'false &&' 'TestRealms'
+mutant "addresses are judged as they are connected with" oci/routes.go \
+	'judged.Control = judge(reach(from))' '_ = judge' 'TestARegistryLeads'
+mutant "connections of both kinds are not shared" oci/routes.go \
+	't.far[from].RoundTrip(r)' 't.own.RoundTrip(r)' 'TestARegistryLeads'
 mutant "a registry may not be silent" oci/watch.go \
 	'func() { cancel(&StalledError{r.URL.Host, answer}) }' 'func() {}' 'TestRegistriesThatBreakOff'
 mutant "an image is no index" oci/read.go \

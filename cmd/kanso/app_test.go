@@ -42,6 +42,7 @@ func TestExitStatusAndMessage(t *testing.T) {
 		"an immutable tag":                 {t.Context(), &oci.RefusedError{Repository: "h/b", Status: 409, Code: "TAG_INVALID", Msg: "immutable", Type: "t"}, 1, "kanso: push to h/b: the registry refuses it (409): immutable\nhint: the tag is another image"},
 		"unknown media types":              {t.Context(), &oci.RefusedError{Repository: "h/b", Status: 415, Msg: "no", Type: "t"}, 1, "kanso: push to h/b: the registry refuses it (415): no\nhint: --format docker"},
 		"a foreign realm":                  {t.Context(), &oci.RealmError{Registry: "h", Realm: "t.example"}, 1, "kanso: h wants tokens to be got from t.example, which is not of its domain\nhint: if t.example may give tokens for it: --token-host t.example"},
+		"a realm at a private address":     {t.Context(), &oci.AddressError{Registry: "h", Host: "t.h", Address: "10.0.0.1", Kind: "private"}, 1, "kanso: h leads to t.h, which is at the private address 10.0.0.1\nhint: if it may lead to t.h: --token-host t.h"},
 		"plain HTTP":                       {t.Context(), &oci.PlainError{Host: "host:1"}, 1, "kanso: plain HTTP is not allowed with host:1\nhint: --insecure host:1"},
 		"a secret":                         {t.Context(), errors.New("GET https://u:hunter2222@host/"), 1, "kanso: GET https://u:***@host/\n"},
 	} {

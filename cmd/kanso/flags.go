@@ -88,7 +88,7 @@ func (r *registryFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&r.insecure, "insecure", nil, "a registry's `HOST` that may speak plain HTTP (repeatable)")
 	f.StringArrayVar(&r.caCerts, "ca-cert", nil, "a PEM `FILE` with an authority that registries may be certified by (repeatable)")
 	f.StringArrayVar(&r.clientCerts, "client-cert", nil, "a PEM `FILE` with a certificate and its key, for registries that ask for one (repeatable)")
-	f.StringArrayVar(&r.realms, "token-host", nil, "a `HOST` that may give tokens for registries of another domain (repeatable)")
+	f.StringArrayVar(&r.realms, "token-host", nil, "a `HOST` that may give tokens for registries of another domain, and to which registries may lead though it has a private address (repeatable)")
 }
 
 // roots are the system's certificate authorities with those of --ca-cert; nil

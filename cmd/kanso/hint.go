@@ -66,11 +66,14 @@ func registryHint(err error) string {
 	var plain *oci.PlainError
 	var refused *oci.RefusedError
 	var realm *oci.RealmError
+	var address *oci.AddressError
 	switch {
 	case errors.As(err, &refused):
 		return refusedHint(refused)
 	case errors.As(err, &realm):
 		return "if " + realm.Realm + " may give tokens for it: --token-host " + realm.Realm
+	case errors.As(err, &address):
+		return "if it may lead to " + address.Host + ": --token-host " + address.Host
 	case errors.As(err, &plain):
 		return "--insecure " + plain.Host + " allows it"
 	case errors.As(err, &platform):
