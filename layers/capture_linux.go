@@ -58,16 +58,9 @@ func (k *capture) below() func(path string) bool {
 
 // captured finds what a command changed and writes it.
 func captured(ctx context.Context, c Changes, o CaptureOptions, write func(k *capture) error) error {
-	k, err := newCapture(c, o)
+	k, err := gathered(ctx, c, o)
 	if err != nil {
-		return fmt.Errorf("capture changes: %w", err)
-	}
-	if err := k.collect(ctx); err != nil {
-		return fmt.Errorf("capture changes: %w", err)
-	}
-	k.prune()
-	if err := k.matchPyc(); err != nil {
-		return fmt.Errorf("capture changes: %w", err)
+		return err
 	}
 	if err := write(k); err != nil {
 		return fmt.Errorf("capture changes: %w", err)
@@ -78,6 +71,22 @@ func captured(ctx context.Context, c Changes, o CaptureOptions, write func(k *ca
 		}
 	}
 	return nil
+}
+
+// gathered finds what a command changed.
+func gathered(ctx context.Context, c Changes, o CaptureOptions) (*capture, error) {
+	k, err := newCapture(c, o)
+	if err == nil {
+		err = k.collect(ctx)
+	}
+	if err == nil {
+		k.prune()
+		err = k.matchPyc()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("capture changes: %w", err)
+	}
+	return k, nil
 }
 
 // change is an entry of the tree that may become one of the layer.

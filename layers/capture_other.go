@@ -15,6 +15,11 @@ func CaptureParts(context.Context, io.Writer, Changes, CaptureOptions, func([]Fi
 	return ErrNotHere
 }
 
+// CaptureJoined needs Linux.
+func CaptureJoined(context.Context, io.Writer, Changes, CaptureOptions, Earlier, func(Joint) ([]File, []Part, error)) error {
+	return ErrNotHere
+}
+
 // Snapshot needs Linux.
 func Snapshot(context.Context, string, string) error { return ErrNotHere }
 

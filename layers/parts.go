@@ -14,6 +14,21 @@ type Part struct {
 	// Name says what is in it, for people; it is short.
 	Name  string
 	Files []File
+	// Known, if it is not empty, is the name of a layer that is this very one; then
+	// the files are not read.
+	Known string
+}
+
+// A Refusal says why there are no layers after all. A stream of parts may end in
+// one.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
+// A PartReader is a part in a stream.
+type PartReader struct {
+	Name, Known string // as in [Part]
+	Tar         io.Reader
 }
 
 // The frames of a stream of parts: a byte, the length of what follows as four
@@ -22,6 +37,8 @@ const (
 	frameName byte = iota + 1 // a part begins
 	frameData                 // a piece of its tar
 	frameDone                 // no part follows
+	frameKnown                // the name of the layer that the part is
+	frameRefused              // a [Refusal], which ends the stream
 )
 
 // maxFrame bounds a frame, in bytes.
@@ -33,6 +50,12 @@ func WriteParts(ctx context.Context, w io.Writer, parts []Part) error {
 	for _, p := range parts {
 		if err := writeFrame(w, frameName, []byte(p.Name)); err != nil {
 			return err
+		}
+		if p.Known != "" {
+			if err := writeFrame(w, frameKnown, []byte(p.Known)); err != nil {
+				return err
+			}
+			continue
 		}
 		tar := bufio.NewWriterSize(framed{w}, 256<<10)
 		if err := Write(ctx, tar, every(p.Files)); err != nil {
@@ -89,27 +112,42 @@ func writeFrame(w io.Writer, kind byte, data []byte) error {
 // errParts is wrapped by the error for a stream that is none of parts.
 var errParts = errors.New("not a stream of layers")
 
+// writeRefusal ends a stream of parts with the reason why it has none.
+func writeRefusal(w io.Writer, why Refusal) error {
+	return writeFrame(w, frameRefused, []byte(why)[:min(len(why), maxFrame)])
+}
+
 // ReadParts reads what [WriteParts] writes. Each layer is given to part, which
-// reads its tar to the end.
-func ReadParts(r io.Reader, part func(name string, tar io.Reader) error) error {
+// reads its tar to the end. A [Refusal] in the stream is the error.
+func ReadParts(r io.Reader, part func(p PartReader) error) error {
 	p := &partsReader{r: bufio.NewReaderSize(r, 256<<10)}
 	if err := p.next(); err != nil {
 		return err
 	}
 	for p.kind == frameName {
-		name := make([]byte, p.left)
-		if _, err := io.ReadFull(p.r, name); err != nil {
-			return fmt.Errorf("read layers: %w", err)
-		}
-		if err := p.next(); err != nil {
+		name, err := p.text()
+		if err != nil {
 			return err
 		}
-		if err := part(string(name), p); err != nil {
+		out := PartReader{Name: name, Tar: p}
+		if p.kind == frameKnown {
+			if out.Known, err = p.text(); err != nil {
+				return err
+			}
+		}
+		if err := part(out); err != nil {
 			return err
 		}
 		if _, err := io.Copy(io.Discard, struct{ io.Reader }{p}); err != nil {
 			return err
 		}
+	}
+	if p.kind == frameRefused {
+		why, err := p.rest()
+		if err != nil {
+			return err
+		}
+		return Refusal(why)
 	}
 	if p.kind != frameDone {
 		return fmt.Errorf("read layers: %w", errParts)
@@ -154,4 +192,22 @@ func (p *partsReader) Read(data []byte) (int, error) {
 		err = fmt.Errorf("read layers: %w", io.ErrUnexpectedEOF)
 	}
 	return n, err
+}
+
+// rest is what is left of the frame.
+func (p *partsReader) rest() (string, error) {
+	data := make([]byte, p.left)
+	if _, err := io.ReadFull(p.r, data); err != nil {
+		return "", fmt.Errorf("read layers: %w", err)
+	}
+	return string(data), nil
+}
+
+// text is the frame; the next one is under way then.
+func (p *partsReader) text() (string, error) {
+	text, err := p.rest()
+	if err != nil {
+		return "", err
+	}
+	return text, p.next()
 }

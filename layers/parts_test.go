@@ -29,7 +29,7 @@ func TestPartsAreReadAsTheyWereWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := 0
-	err := layers.ReadParts(&stream, func(name string, tar io.Reader) error {
+	err := layers.ReadParts(&stream, func(p layers.PartReader) error {
 		want := partsOf()[i]
 		var data bytes.Buffer
 		err := layers.Write(context.Background(), &data, func(yield func(layers.File, error) bool) {
@@ -41,12 +41,12 @@ func TestPartsAreReadAsTheyWereWritten(t *testing.T) {
 			return err
 		}
 		if i == 1 {
-			tar = io.LimitReader(tar, 3) // who reads less than all misses nothing of the next
+			p.Tar = io.LimitReader(p.Tar, 3) // who reads less than all misses nothing of the next
 			data.Truncate(3)
 		}
-		got, err := io.ReadAll(tar)
-		if name != want.Name || !bytes.Equal(got, data.Bytes()) {
-			t.Errorf("layer %d is %q with %d bytes, want %q with %d", i, name, len(got), want.Name, data.Len())
+		got, err := io.ReadAll(p.Tar)
+		if p.Name != want.Name || !bytes.Equal(got, data.Bytes()) {
+			t.Errorf("layer %d is %q with %d bytes, want %q with %d", i, p.Name, len(got), want.Name, data.Len())
 		}
 		i++
 		return err
@@ -63,8 +63,8 @@ func TestPartsThatAreCutAreAnError(t *testing.T) {
 	}
 	whole := stream.Bytes()
 	for n := range whole {
-		err := layers.ReadParts(bytes.NewReader(whole[:n]), func(_ string, tar io.Reader) error {
-			_, err := io.ReadAll(tar)
+		err := layers.ReadParts(bytes.NewReader(whole[:n]), func(p layers.PartReader) error {
+			_, err := io.ReadAll(p.Tar)
 			return err
 		})
 		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

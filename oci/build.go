@@ -111,7 +111,9 @@ type StepReport struct {
 	Layers   []LayerReport `json:"layers,omitempty"`  // if there are several, bottom first
 	Bytes    int64         `json:"bytes,omitempty"`   // in an explanation: of the contents of a layer that is not there
 	Changed  []string      `json:"changed,omitempty"` // in an explanation: what of the key is not as in the last build
-	Duration time.Duration `json:"duration_ns,omitempty"`
+	// Install tells of an Install that had an earlier one to start from.
+	Install  *InstallReport `json:"install,omitempty"`
+	Duration time.Duration  `json:"duration_ns,omitempty"`
 }
 
 // Build carries out a plan. The image of the last stage is returned; it has to
@@ -199,6 +201,7 @@ type work struct {
 	list            *layers.Listing // what is in its one layer; nil if that is not known before it is made
 	runs            bool            // making it starts a process
 	adopts          bool            // it depends on what such a process left
+	install         *installing     // of an Install
 }
 
 // layer does a work and puts what it makes on top of the state.
@@ -237,6 +240,9 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		return err
 	}
 	r.Duration = b.since(start)
+	if w.install != nil && !r.Cached {
+		r.Install = w.install.told()
+	}
 	st.report(r)
 	st.add(w, found.list)
 	if st.last() {

@@ -13,15 +13,6 @@ import (
 	"github.com/kanso-build/kanso/layers/python"
 )
 
-// CaptureArgs are the arguments of the sandbox's verb "capture": what a command
-// changed goes out as a layer.
-type CaptureArgs struct {
-	layers.CaptureOptions
-	// Parts, if it is not 0, asks for layers as [Distributions] divides them, at
-	// most so many, in the form of [layers.WriteParts].
-	Parts int `json:"parts,omitempty"`
-}
-
 // Distributions divides what an installer changed into at most max layers, by
 // Python distribution, so that what did not change is the same bytes in every
 // build. below says which paths the layers below have. Of nothing it makes one
@@ -82,8 +73,9 @@ func partsOf(st *state) int {
 }
 
 // packParts keeps the layers that write writes as [layers.WriteParts] does,
-// while they come. ready is called with all that are kept when one more is.
-func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, ready func([]made)) ([]made, error) {
+// while they come. ready is called with all that are kept when one more is; known
+// has those that need not be written.
+func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, known map[string]made, ready func([]made)) ([]made, error) {
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
@@ -92,15 +84,18 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, 
 		wrote <- err
 	}()
 	var list []made
-	err := layers.ReadParts(r, func(name string, tar io.Reader) error {
-		m, err := b.pack(ctx, func(w io.Writer) error {
-			_, err := io.Copy(w, struct{ io.Reader }{tar})
-			return err
-		})
+	err := layers.ReadParts(r, func(p layers.PartReader) (err error) {
+		m, ok := known[p.Known]
+		if !ok {
+			m, err = b.pack(ctx, func(w io.Writer) error {
+				_, err := io.Copy(w, struct{ io.Reader }{p.Tar})
+				return err
+			})
+		}
 		if err != nil {
 			return err
 		}
-		m.name = name
+		m.name = p.Name
 		list = append(list, m)
 		ready(list)
 		return nil

@@ -55,7 +55,7 @@ func packed(t *testing.T, b *Builder, files []layers.File, max int) []made {
 			return err
 		}
 		return layers.WriteParts(t.Context(), w, parts)
-	}, func(list []made) { ready = len(list) })
+	}, nil, func(list []made) { ready = len(list) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,11 +136,11 @@ func TestAnInstallThatFailsLeavesNothing(t *testing.T) {
 	list, err := b.packParts(context.Background(), func(w io.Writer) error {
 		_, _ = w.Write(make([]byte, 3))
 		return broken
-	}, func([]made) {})
+	}, nil, func([]made) {})
 	if !errors.Is(err, broken) || err.Error() != broken.Error() {
 		t.Errorf("error %v, %d layers, want that of the installer alone", err, len(list))
 	}
-	if _, err := b.packParts(t.Context(), func(w io.Writer) error { return layers.WriteParts(t.Context(), w, nil) }, func([]made) {}); err == nil {
+	if _, err := b.packParts(t.Context(), func(w io.Writer) error { return layers.WriteParts(t.Context(), w, nil) }, nil, func([]made) {}); err == nil {
 		t.Error("an install without a layer is no error")
 	}
 }

@@ -72,10 +72,7 @@ func verbs() map[string]sandbox.Verb {
 			}
 			in := *e.Changes
 			c := layers.Changes{Upper: in.Upper, Root: in.Root, Before: in.Before, Lowers: in.Lowers, Tables: in.Tables, ChownTable: in.ChownTable, Skip: in.Skip}
-			if a.Parts > 0 {
-				return layers.CaptureParts(ctx, e.Out, c, a.CaptureOptions, oci.Distributions(a.Parts))
-			}
-			return layers.Capture(ctx, e.Out, c, a.CaptureOptions)
+			return a.Capture(ctx, e.Out, c)
 		},
 		"merge": func(ctx context.Context, e sandbox.Env) error {
 			var a sandbox.MergeArgs

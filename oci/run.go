@@ -23,7 +23,8 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // install puts the requirements file in place and runs the installer on it;
 // both are one layer.
 func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
-	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}, parts: partsOf(st)}
+	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}, parts: partsOf(st), aside: []string{"/tmp"}}
+	x.install = &installing{installer: i.Installer, file: i.File, requirements: i.Requirements, report: &InstallReport{}}
 	if i.File != "" {
 		uid, gid, err := b.owner(ctx, st, i.Owner)
 		if err != nil {
@@ -75,6 +76,14 @@ type execution struct {
 	run           plan.Run // what else a Run says
 	foreign       bool     // a user's own command, which sees what other builders show it
 	parts         int      // layers that what is changed may be divided into, see [Distributions]; less than 2 is one
+	aside         []string // directories whose changes do not count
+
+	install *installing     // nil if it is none
+	mounts  []sandbox.Mount // lent beside those of the plan
+	vars    []string        // "NAME=value", given to this run alone
+	also    io.Writer       // takes what is printed, too; nil does not
+	join    *JoinArgs       // what is changed joins what an earlier install left
+	known   map[string]made // layers of that, by diff id
 }
 
 // whereAndWho completes an execution by what the image says.
@@ -87,6 +96,25 @@ func (st *state) whereAndWho(x execution) execution {
 // execute puts what a command changes on top of the state.
 func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 	x = st.whereAndWho(x)
+	k, err := b.executionKey(ctx, st, x, true)
+	if err != nil {
+		return err
+	}
+	w := work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) ([]made, error) { return b.withIDs(ctx, st, x) }}
+	if x.install != nil {
+		family, err := b.executionKey(ctx, st, x, false)
+		if err != nil {
+			return err
+		}
+		x.install.key, x.install.family, w.install = k.sum(), family.sum(), x.install
+		w.make = func(ctx context.Context) ([]made, error) { return b.installed(ctx, st, x) }
+	}
+	return b.layer(ctx, st, w)
+}
+
+// executionKey is the key of what a command makes; without contents of files it
+// is that of all executions that differ in these alone.
+func (b *Builder) executionKey(ctx context.Context, st *state, x execution, contents bool) (*key, error) {
 	k := newKey(x.kind).
 		add("layers", st.diffIDs()...).
 		add("platform", st.config.OS, st.config.Architecture, st.config.Variant).
@@ -98,20 +126,28 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 	if x.parts > 1 {
 		k.add("layers at most", strconv.Itoa(x.parts))
 	}
+	if len(x.aside) > 0 {
+		k.add("aside", x.aside...)
+	}
 	for _, f := range x.files {
-		k.add("file", f.Path, strconv.FormatUint(uint64(f.Mode), 8), strconv.Itoa(f.UID), strconv.Itoa(f.GID), string(f.Data))
-	}
-	if err := b.runKey(ctx, st, k, x.run); err != nil {
-		return err
-	}
-	return b.layer(ctx, st, work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) ([]made, error) {
-		list, err := b.attempt(ctx, st, x, b.IDs)
-		if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
-			b.noteIn(st, "one id does not suffice: try again with subordinate ids")
-			return b.attempt(ctx, st, x, sandbox.IDsSubuid)
+		data := ""
+		if contents {
+			data = string(f.Data)
 		}
-		return list, err
-	}})
+		k.add("file", f.Path, strconv.FormatUint(uint64(f.Mode), 8), strconv.Itoa(f.UID), strconv.Itoa(f.GID), data)
+	}
+	return k, b.runKey(ctx, st, k, x.run)
+}
+
+// withIDs runs a command and keeps what it changed, and does so again with more
+// ids if these are needed.
+func (b *Builder) withIDs(ctx context.Context, st *state, x execution) ([]made, error) {
+	list, err := b.attempt(ctx, st, x, b.IDs)
+	if errors.Is(err, sandbox.ErrNeedsIDs) && (b.IDs == "" || b.IDs == sandbox.IDsAuto) {
+		b.noteIn(st, "one id does not suffice: try again with subordinate ids")
+		return b.attempt(ctx, st, x, sandbox.IDsSubuid)
+	}
+	return list, err
 }
 
 // runKey adds what only a Run has. Addresses of hosts change nothing, names may.
@@ -133,6 +169,32 @@ func (b *Builder) runKey(ctx context.Context, st *state, k *key, r plan.Run) err
 	return b.mountKeys(ctx, st, k, r.Mounts)
 }
 
+// prepared is the sandbox's command for an execution; release must be called
+// when it is done.
+func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner) (cmd sandbox.Command, release func(), err error) {
+	lowers, trees, err := b.trees(ctx, st, r)
+	if err != nil {
+		return cmd, nil, err
+	}
+	m := &mounter{b: b, st: st, r: r}
+	release = func() {
+		m.release()
+		trees()
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	if cmd, err = b.command(ctx, st, x); err != nil {
+		return cmd, nil, err
+	}
+	cmd.Lowers = lowers
+	mounts, err := m.mounts(ctx, x.run.Mounts)
+	cmd.Mounts = slices.Concat(cmd.Mounts, mounts, x.mounts)
+	return cmd, release, err
+}
+
 // attempt runs a command once and keeps what it changed.
 func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandbox.IDs) ([]made, error) {
 	if b.Runner == nil {
@@ -142,26 +204,18 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	if err != nil {
 		return nil, err
 	}
-	lowers, release, err := b.trees(ctx, st, r)
+	cmd, release, err := b.prepared(ctx, st, x, r)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	cmd, err := b.command(ctx, st, x)
-	if err != nil {
-		return nil, err
-	}
-	cmd.Lowers = lowers
-	m := &mounter{b: b, st: st, r: r}
-	defer m.release()
-	mounts, err := m.mounts(ctx, x.run.Mounts)
-	if err != nil {
-		return nil, err
-	}
-	cmd.Mounts = append(cmd.Mounts, mounts...)
 	out := b.output(st)
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
+	if x.also != nil {
+		w := io.MultiWriter(out, x.also)
+		cmd.Stdout, cmd.Stderr = w, w
+	}
 	if r.CanKeep() {
 		if cmd.Keep, err = os.MkdirTemp(b.Store.Scratch(), "tree-"); err != nil {
 			return nil, fmt.Errorf("make tree: %w", err)
@@ -171,9 +225,12 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	args := CaptureArgs{CaptureOptions: layers.CaptureOptions{
 		Owners: layers.Owners(r.Owners()), UID: cmd.UID, GID: cmd.GID,
 		Time: b.time(), KeepPyc: x.foreign, Settle: cmd.Keep != "",
-	}}
-	list, err := b.captured(ctx, st, r, cmd, args, x.parts)
+	}, Join: x.join, Aside: x.aside}
+	list, err := b.captured(ctx, st, r, cmd, args, x)
 	if err != nil || cmd.Keep == "" {
+		if why := layers.Refusal(""); errors.As(err, &why) {
+			err = errors.Join(err, r.Call(ctx, sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}}))
+		}
 		return list, err
 	}
 	stack := st.hashes()
@@ -189,14 +246,14 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 
 // captured runs a command and keeps what it changed in as many layers as are
 // allowed.
-func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox.Command, args CaptureArgs, parts int) ([]made, error) {
+func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox.Command, args CaptureArgs, x execution) ([]made, error) {
 	run := func(w io.Writer) error {
 		cmd.After = &sandbox.Call{Verb: "capture", Args: args, Out: w}
 		return r.Run(ctx, cmd)
 	}
-	if parts > 1 {
-		args.Parts = parts
-		return b.packParts(ctx, run, func(list []made) { b.sendAhead(ctx, st, list) })
+	if x.parts > 1 || x.join != nil {
+		args.Parts = max(1, x.parts)
+		return b.packParts(ctx, run, x.known, func(list []made) { b.sendAhead(ctx, st, list) })
 	}
 	m, err := b.pack(ctx, run)
 	return []made{m}, err
@@ -229,6 +286,10 @@ func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.
 	}
 	for _, name := range x.env {
 		c.Env = setEnv(c.Env, name, b.StepEnv[name])
+	}
+	for _, v := range x.vars {
+		name, value, _ := strings.Cut(v, "=")
+		c.Env = setEnv(c.Env, name, value)
 	}
 	return c, err
 }

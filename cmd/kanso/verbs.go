@@ -81,10 +81,7 @@ func capture(ctx context.Context, e sandbox.Env) error {
 		Upper: e.Changes.Upper, Root: e.Changes.Root, Before: e.Changes.Before, Lowers: e.Changes.Lowers, Tables: e.Changes.Tables,
 		ChownTable: e.Changes.ChownTable, Skip: e.Changes.Skip,
 	}
-	if args.Parts > 0 {
-		return layers.CaptureParts(ctx, e.Out, c, args.CaptureOptions, oci.Distributions(args.Parts))
-	}
-	return layers.Capture(ctx, e.Out, c, args.CaptureOptions)
+	return args.Capture(ctx, e.Out, c)
 }
 
 func merge(ctx context.Context, e sandbox.Env) error {
