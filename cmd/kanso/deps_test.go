@@ -13,13 +13,14 @@ const module = "github.com/kanso-build/kanso/"
 // change of design, argued in the commit, and not a way to make a test pass.
 func arrows() map[string][]string {
 	return map[string][]string{
-		"cmd/kanso":          {"layers", "layers/cache", "layers/sandbox", "oci", "resolve", "resolve/plan"},
+		"cmd/kanso":          {"layers", "layers/cache", "layers/sandbox", "layers/secrets", "oci", "resolve", "resolve/plan"},
 		"layers":             {},
 		"layers/cache":       {},
 		"layers/python":      {},
 		"layers/sandbox":     {},
-		"oci":                {"layers", "layers/python", "layers/sandbox", "resolve/plan"},
-		"resolve":            {"resolve/dockerfile", "resolve/plan", "resolve/zenml"},
+		"layers/secrets":     {},
+		"oci":                {"layers", "layers/python", "layers/sandbox", "layers/secrets", "resolve/plan"},
+		"resolve":            {"layers/secrets", "resolve/dockerfile", "resolve/plan", "resolve/zenml"},
 		"resolve/dockerfile": {"resolve/plan"},
 		"resolve/plan":       {},
 		"resolve/zenml":      {},
