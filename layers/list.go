@@ -59,11 +59,24 @@ func List(ctx context.Context, r io.Reader) (Listing, error) {
 
 // ListWithin is [List] for a tar that may have less in it than a layer.
 func ListWithin(ctx context.Context, r io.Reader, max Limits) (Listing, error) {
+	return listTo(ctx, r, max, func(Entry) io.Writer { return io.Discard })
+}
+
+// ListTo is [List], and has the content of every regular file written to what
+// also returns for it, in the order of the layer.
+func ListTo(ctx context.Context, r io.Reader, also func(e Entry) io.Writer) (Listing, error) {
+	return listTo(ctx, r, Limits{}, also)
+}
+
+func listTo(ctx context.Context, r io.Reader, max Limits, also func(e Entry) io.Writer) (Listing, error) {
 	var list Listing
 	buf := make([]byte, 64<<10)
 	err := each(ctx, r, max, func(e Entry, _ *tar.Header, content io.Reader) error {
-		c := list.begin(e, content)
-		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, buf); err != nil {
+		c, to := list.begin(e, content), io.Discard
+		if e.Mode.IsRegular() && !e.HardLink && !e.Whiteout && !e.Opaque {
+			to = also(e)
+		}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{c}, buf); err != nil {
 			return err
 		}
 		list.end(c)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/layers/secrets"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
 
@@ -62,6 +63,8 @@ type Builder struct {
 	Compression layers.Compression
 	// Format is "docker", "oci", or empty for that of the base.
 	Format string
+	// Secrecy says what becomes of what looks like a secret in a layer.
+	Secrecy Secrecy
 	// Annotations are added to the manifest's; they need the media types of OCI.
 	Annotations map[string]string
 	// NoCache makes every layer again.
@@ -92,6 +95,9 @@ type Image struct {
 	Base Base
 	// Steps tells of every step of the stages that were needed, in order.
 	Steps []StepReport
+	// Found are the places of what looks like secrets in the layers that steps
+	// made, but for those that are allowed.
+	Found []secrets.Finding
 	// Ran counts the steps that started a process, in all stages.
 	Ran int
 }
@@ -131,11 +137,14 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 	}
 	b.keepLast(states)
 	st := states[len(states)-1]
+	if err := b.judge(st); err != nil {
+		return nil, err
+	}
 	img, err := b.image(p, st)
 	if err != nil {
 		return nil, err
 	}
-	out := &Image{Image: img, Base: st.base, Steps: reports(states)}
+	out := &Image{Image: img, Base: st.base, Steps: reports(states), Found: b.Secrecy.unallowed(st.found)}
 	for _, st := range states {
 		out.Ran += st.ran
 	}
@@ -246,6 +255,9 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	st.report(r)
 	st.add(w, found.list)
 	if st.last() {
+		if err := b.judge(st); err != nil {
+			return err
+		}
 		b.Ahead.send(ctx, st.layers)
 	}
 	return nil

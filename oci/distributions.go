@@ -112,7 +112,7 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, 
 
 // sendAhead begins to send layers that a step made, while it makes others.
 func (b *Builder) sendAhead(ctx context.Context, st *state, list []made) {
-	if b.Ahead == nil || !st.last() {
+	if b.Ahead == nil || !st.last() || b.stopsAt(list) {
 		return
 	}
 	stack := slices.Clone(st.layers)

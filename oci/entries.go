@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
 // entry is a file of a layer together with what its content is known by.
@@ -78,10 +79,11 @@ func (b *Builder) filesKey(kind string, list []entry) *key {
 
 // packFiles keeps a layer of known files, and its list.
 func (b *Builder) packFiles(ctx context.Context, list []entry, listing layers.Listing) ([]made, error) {
+	scan := secrets.NewScanner()
 	packed, err := b.packTar(ctx, func(w io.Writer) error {
 		return layers.Write(ctx, w, func(yield func(layers.File, error) bool) {
 			for _, e := range list {
-				f := e.File
+				f := scanned(e.File, scan)
 				if e.opaque {
 					f = layers.Opaque(e.Path)
 				}
@@ -94,7 +96,7 @@ func (b *Builder) packFiles(ctx context.Context, list []entry, listing layers.Li
 	if err != nil {
 		return nil, err
 	}
-	return []made{{diffID: packed.DiffID, desc: descriptorOf(packed)}}, b.keepListing(packed.DiffID, listing)
+	return []made{{diffID: packed.DiffID, desc: descriptorOf(packed), found: scan.Found()}}, b.keepListing(packed.DiffID, listing)
 }
 
 // readAll reads a small file whole.

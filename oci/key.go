@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
 // keyVersion is part of every key. Raise it when layers come out differently.
@@ -29,10 +31,12 @@ func listedPart(name string) bool {
 	return name == "file" || name == "var" || name == "lent" || name == "host" || name == "ulimit"
 }
 
-// newKey starts the key of a layer made by a kind of step.
+// newKey starts the key of a layer made by a kind of step. The rules for secrets
+// are part of it: what was found in a layer is known by its key, here and in
+// images that were pushed.
 func newKey(kind string) *key {
 	k := &key{sha256.New(), parts{}}
-	return k.add("version", keyVersion).add("kind", kind)
+	return k.add("version", keyVersion).add("secrets", secrets.Version).add("kind", kind)
 }
 
 // add adds a named part. Order counts, of parts and of values.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
 // A made is one of the layers that a step made, in the store.
@@ -15,12 +18,15 @@ type made struct {
 	name   string // what is in it, for people; empty if the step made no other
 	diffID v1.Hash
 	desc   v1.Descriptor
+	found  []secrets.Finding
 }
 
 // aboutMade is what the store keeps of a layer beside its descriptor.
 type aboutMade struct {
 	Name   string  `json:"name,omitempty"`
 	DiffID v1.Hash `json:"diff_id"`
+	// Found are the places of secrets in it.
+	Found []secrets.Finding `json:"found,omitempty"`
 }
 
 // A LayerReport tells of one of several layers that a step made.
@@ -44,6 +50,7 @@ type foundLayer struct {
 	v1.Layer
 	diffID v1.Hash
 	name   string
+	found  []secrets.Finding
 }
 
 // foundLayers are the layers of a step, or none. from is the image that has
@@ -78,12 +85,12 @@ func (b *Builder) keep(key string, list []made) (foundLayers, error) {
 	var f foundLayers
 	descs, about := make([]v1.Descriptor, len(list)), make([]aboutMade, len(list))
 	for i, m := range list {
-		descs[i], about[i] = m.desc, aboutMade{m.name, m.diffID}
+		descs[i], about[i] = m.desc, aboutMade{m.name, m.diffID, m.found}
 		file, ok := b.Store.Blob(m.desc.Digest)
 		if !ok {
 			return f, fmt.Errorf("layer %s is gone from the cache", m.desc.Digest)
 		}
-		f.list = append(f.list, foundLayer{storedLayer{m.diffID, m.desc, file}, m.diffID, m.name})
+		f.list = append(f.list, foundLayer{storedLayer{m.diffID, m.desc, file}, m.diffID, m.name, m.found})
 	}
 	data, err := json.Marshal(about)
 	if err != nil {
@@ -106,7 +113,11 @@ func (b *Builder) find(ctx context.Context, st *state, key string) (foundLayers,
 	if err != nil || len(f.list) > 0 {
 		return f, err
 	}
-	return b.Remembered.find(ctx, key, st.hashes()[:st.own], st.base.Platform), nil
+	f = b.Remembered.find(ctx, key, st.hashes()[:st.own], st.base.Platform)
+	if b.Secrecy.Stop && slices.ContainsFunc(f.list, func(l foundLayer) bool { return len(l.found) > 0 }) {
+		return foundLayers{}, nil // where they are is known again once it is made
+	}
+	return f, nil
 }
 
 // stored looks the layers of a step up in the store.
@@ -129,24 +140,32 @@ func (b *Builder) stored(key string) (foundLayers, error) {
 		if !ok || !listed {
 			return foundLayers{}, nil
 		}
-		f.list = append(f.list, foundLayer{storedLayer{about[i].DiffID, desc, file}, about[i].DiffID, about[i].Name})
+		f.list = append(f.list, foundLayer{storedLayer{about[i].DiffID, desc, file}, about[i].DiffID, about[i].Name, about[i].Found})
 	}
 	return f, nil
 }
 
 // partOf numbers a layer among those of its step in the comment of its entry in
-// the history: "2/9"; empty if it is alone.
-func partOf(i, n int) string {
-	if n == 1 {
+// the history: "2/9"; empty if it is alone. A mark says that it has what looks
+// like a secret.
+func partOf(list []foundLayer, i int) string {
+	part := strconv.Itoa(i+1) + "/" + strconv.Itoa(len(list))
+	switch {
+	case len(list[i].found) > 0:
+		return part + foundMark
+	case len(list) == 1:
 		return ""
 	}
-	return strconv.Itoa(i+1) + "/" + strconv.Itoa(n)
+	return part
 }
+
+// foundMark stands behind the number of a layer with secrets.
+const foundMark = "!"
 
 // numbersOf reads what partOf writes; an entry that says nothing of others is
 // alone.
 func numbersOf(part string) (i, n int) {
-	a, b, _ := strings.Cut(part, "/")
+	a, b, _ := strings.Cut(strings.TrimSuffix(part, foundMark), "/")
 	i, err := strconv.Atoi(a)
 	n, nerr := strconv.Atoi(b)
 	if err != nil || nerr != nil || i < 1 || i > n {

@@ -8,10 +8,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
-// pack keeps the tar that write writes: compressed and hashed as it comes, and
-// listed, all in one pass.
+// pack keeps the tar that write writes: compressed and hashed as it comes,
+// listed, and looked through for secrets, all in one pass.
 func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (made, error) {
 	lister := newLister(ctx)
 	packed, err := b.packTar(ctx, func(tar io.Writer) error { return write(io.MultiWriter(tar, lister)) })
@@ -22,7 +23,7 @@ func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (made
 	if lerr != nil {
 		return made{}, fmt.Errorf("list layer: %w", lerr)
 	}
-	return made{diffID: packed.DiffID, desc: descriptorOf(packed)}, b.keepListing(packed.DiffID, list)
+	return made{diffID: packed.DiffID, desc: descriptorOf(packed), found: lister.scan.Found()}, b.keepListing(packed.DiffID, list)
 }
 
 // packTar keeps the tar that write writes, compressed.
@@ -39,9 +40,10 @@ func descriptorOf(p layers.Packed) v1.Descriptor {
 	return v1.Descriptor{MediaType: p.MediaType, Size: p.Size, Digest: p.Digest}
 }
 
-// A lister lists the tar that is written to it.
+// A lister lists the tar that is written to it, and looks for secrets in it.
 type lister struct {
 	w    *io.PipeWriter
+	scan *secrets.Scanner
 	done chan struct{}
 	list layers.Listing
 	err  error
@@ -49,10 +51,13 @@ type lister struct {
 
 func newLister(ctx context.Context) *lister {
 	r, w := io.Pipe()
-	l := &lister{w: w, done: make(chan struct{})}
+	l := &lister{w: w, scan: secrets.NewScanner(), done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
-		l.list, l.err = layers.List(ctx, r)
+		l.list, l.err = layers.ListTo(ctx, r, func(e layers.Entry) io.Writer {
+			l.scan.File(e.Path)
+			return l.scan
+		})
 		if _, err := io.Copy(io.Discard, r); l.err == nil { // the padding after the trailer
 			l.err = err
 		}

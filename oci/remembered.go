@@ -35,6 +35,7 @@ type recalled struct {
 // remembered is what an entry of the history says of a layer.
 type remembered struct {
 	key      string // of the step; empty for those of others
+	found    bool   // it has what looks like a secret
 	part, of int    // it is this one of the step's layers, from 1
 	name     string // what is in it, if there are several
 	sketches []sketch
@@ -81,7 +82,7 @@ func whole(entries []remembered) bool {
 func (r recalled) step(i, n int) foundLayers {
 	f := foundLayers{from: r.ref}
 	for ; n > 0; n-- {
-		f.list = append(f.list, foundLayer{r.layers[i], r.diffIDs[i], r.entries[i].name})
+		f.list = append(f.list, foundLayer{Layer: r.layers[i], diffID: r.diffIDs[i], name: r.entries[i].name, found: r.entries[i].secrets(r.ref)})
 		i++
 	}
 	return f
@@ -155,6 +156,7 @@ func rememberedIn(h v1.History) remembered {
 	}
 	e.key, rest, _ = strings.Cut(rest, " ")
 	rest, _, _ = strings.Cut(rest, " ")
+	e.found = strings.HasSuffix(rest, foundMark)
 	if e.part, e.of = numbersOf(rest); e.of > 1 {
 		e.name = nameIn(h.CreatedBy)
 	}

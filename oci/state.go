@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
 // state is a stage between two steps: the configuration so far and the layers.
@@ -34,6 +35,8 @@ type state struct {
 	seen   *outlook
 	drawn  []sketch         // that the step under way asked for
 	parts  map[string]parts // by step's key
+
+	found []secrets.Finding // in the layers that steps made
 
 	missed, missedRun bool // explain only: a layer, or one that a process makes, is not there
 }
@@ -125,7 +128,7 @@ func (st *state) fork(r *running) *state {
 	c := *st
 	c.stage, c.wild, c.seen = r, true, st.seen.fork()
 	c.config = st.config.DeepCopy()
-	c.layers = slices.Clone(st.layers)
+	c.layers, c.found = slices.Clone(st.layers), slices.Clone(st.found)
 	c.dirs = map[string]layers.File{}
 	for k, v := range st.dirs {
 		c.dirs[k] = v
@@ -150,7 +153,7 @@ func (o *outlook) fork() *outlook {
 func (st *state) add(w work, list []foundLayer) {
 	for i, l := range list {
 		at := laid{Layer: l.Layer, diffID: l.diffID, ran: w.runs, above: len(list) - 1 - i}
-		st.layers = append(st.layers, at)
+		st.layers, st.found = append(st.layers, at), append(st.found, l.found...)
 		seen := seenLayer{laid: at}
 		if len(list) == 1 {
 			seen.known = w.list
@@ -161,7 +164,7 @@ func (st *state) add(w work, list []foundLayer) {
 		st.seen.stack = append(st.seen.stack, seen)
 		st.config.RootFS.DiffIDs = append(st.config.RootFS.DiffIDs, l.diffID)
 		st.config.History = append(st.config.History, v1.History{
-			Created: st.created, CreatedBy: createdBy(w.step, l.name), Comment: st.keyedComment(w.key, partOf(i, len(list))),
+			Created: st.created, CreatedBy: createdBy(w.step, l.name), Comment: st.keyedComment(w.key, partOf(list, i)),
 		})
 	}
 	if len(list) > 1 {

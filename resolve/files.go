@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
 // FileOptions say which files go in.
@@ -30,8 +32,10 @@ type FileOptions struct {
 	// Literal lists what an archive of ZenML's has: no directory that only
 	// leads to something, and pipes, too.
 	Literal bool
-	// Allow are paths that may go in though they look like secrets.
-	Allow []string
+	// Allow are paths of files and directories that may go in though they look
+	// like secrets. WarnOfSecrets refuses none.
+	Allow         []string
+	WarnOfSecrets bool
 }
 
 // A FileSet is what goes in.
@@ -85,7 +89,7 @@ type Decision struct {
 // Files walks the source root once and returns what goes in. Links are not
 // followed, directories that stay out as a whole are not read, and sockets,
 // pipes and devices are left out with a warning. It refuses to take in files
-// with secrets that are not allowed: see [SecretError].
+// with secrets that are not allowed, with a [secrets.Error].
 func Files(ctx context.Context, o FileOptions) (FileSet, error) {
 	rules, err := readIgnore(o)
 	if err != nil {
@@ -105,8 +109,8 @@ func Files(ctx context.Context, o FileOptions) (FileSet, error) {
 	}
 	slices.Sort(w.set.Paths)
 	w.set.Paths = slices.Compact(w.set.Paths)
-	if len(w.secrets) > 0 {
-		return FileSet{}, &SecretError{Found: w.secrets}
+	if err := w.judge(); err != nil {
+		return FileSet{}, err
 	}
 	return w.set, nil
 }
@@ -116,7 +120,7 @@ type walker struct {
 	rules   ignoreRules
 	set     FileSet
 	parents map[string]bool // of what goes in below a directory that stays out
-	secrets []Secret
+	secrets []secrets.Finding
 }
 
 // dir walks a directory; out says that it stays out itself.

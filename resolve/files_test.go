@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kanso-build/kanso/layers/secrets"
 	"github.com/kanso-build/kanso/resolve"
 )
 
@@ -167,14 +168,14 @@ func TestSecretsAreRefusedAndNeverPrinted(t *testing.T) {
 		"public.pem": "-----BEGIN CERTIFICATE-----\n", "run.py": "",
 	})
 	_, err := resolve.Files(t.Context(), resolve.FileOptions{Root: dir})
-	var secret *resolve.SecretError
-	if !errors.As(err, &secret) || len(secret.Found) != 2 || secret.Found[0] != (resolve.Secret{Path: ".git/config", Line: 2, What: "it has credentials"}) {
+	var secret *secrets.Error
+	if !errors.As(err, &secret) || len(secret.Found) != 2 || secret.Found[0] != (secrets.Finding{Path: ".git/config", Line: 2, What: "a URL with a password"}) {
 		t.Fatalf("got %v", err)
 	}
 	if strings.Contains(err.Error()+secret.Hint(), "hunter2") {
 		t.Errorf("the secret is in %q", err)
 	}
-	if _, err := resolve.Files(t.Context(), resolve.FileOptions{Root: dir, Allow: []string{".git/config", "keys/id_rsa"}}); err != nil {
+	if _, err := resolve.Files(t.Context(), resolve.FileOptions{Root: dir, Allow: []string{".git/config", "keys"}}); err != nil {
 		t.Errorf("what is allowed was refused: %v", err)
 	}
 }

@@ -125,7 +125,7 @@ func (r *recipe) ownDockerfile(ctx context.Context, base, registry, repository, 
 func (r *recipe) packedContext(ctx context.Context) (FileSet, error) {
 	d := r.docker
 	o := FileOptions{
-		Root: from(r.o.Dir, d.ContextRoot), Matcher: MatcherDockerPy, Literal: true, Allow: r.o.AllowSecrets,
+		Root: from(r.o.Dir, d.ContextRoot), Matcher: MatcherDockerPy, Literal: true, Allow: r.o.AllowSecrets, WarnOfSecrets: r.o.WarnOfSecrets,
 		DropIgnore: !r.facts.PacksDockerignore, DropZen: !r.facts.KeepsZen,
 	}
 	if d.ParentBuild.Dockerignore != "" {

@@ -44,7 +44,7 @@ type resolution struct {
 }
 
 // Resolve decides. Errors about a file name it and the line; they are
-// [*zenml.Error], [*SecretError] or about files.
+// [*zenml.Error], [*secrets.Error] or about files.
 func Resolve(ctx context.Context, o Options, bases Bases, host Host) (Result, error) {
 	r := &resolution{o: o, bases: bases, host: host, fileSets: map[string]FileSet{}, printed: map[string]printed{}}
 	for _, step := range []func(context.Context) error{r.readFiles, r.compile, r.findVersions, r.readConfig, r.nameSteps, r.makeImages} {
@@ -241,7 +241,7 @@ func minor(python string) string {
 // files decides which files of the source root go in.
 func (r *resolution) files(ctx context.Context, d zenml.Docker) (FileSet, error) {
 	o := FileOptions{
-		Root: r.Context, Matcher: r.o.Matcher, Allow: r.o.AllowSecrets, Literal: r.o.Compat,
+		Root: r.Context, Matcher: r.o.Matcher, Allow: r.o.AllowSecrets, WarnOfSecrets: r.o.WarnOfSecrets, Literal: r.o.Compat,
 		DropIgnore: !r.facts.PacksDockerignore, DropZen: !r.facts.KeepsZen,
 	}
 	if o.Matcher == "" && (!r.facts.KeepsZen || r.o.Compat) {

@@ -1,63 +1,24 @@
 package resolve
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
+
+	"github.com/kanso-build/kanso/layers/secrets"
 )
 
-// A Secret is a place in the sources where one stands. What it is is never
-// said.
-type Secret struct {
-	Path string // relative to the source root
-	Line int    // 0 if the whole file is one
-	What string
-}
-
-// A SecretError says that files with secrets would go in.
-type SecretError struct{ Found []Secret }
-
-func (e *SecretError) Error() string {
-	var all []string
-	for _, s := range e.Found {
-		place := s.Path
-		if s.Line > 0 {
-			place = fmt.Sprintf("%s:%d", s.Path, s.Line)
-		}
-		all = append(all, place+": "+s.What)
-	}
-	return "secrets would go into the image: " + strings.Join(all, "; ")
-}
-
-// Hint says what to do about it.
-func (e *SecretError) Hint() string {
-	return "add them to .dockerignore, or allow one with --allow-secret " + e.Found[0].Path
-}
-
-// secretLimit is how much of a file is read to look for secrets, in bytes.
+// secretLimit is how much of a file is read to look for secrets before anything
+// is built, in bytes. Whatever goes into a layer is looked through there.
 const secretLimit = 64 << 10
 
-var (
-	gitConfig = regexp.MustCompile(`(^|/)\.git/(modules/.+/)?config$`)
-	// userInURL is a URL with a password, or with a token in the user's place.
-	userInURL  = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://([^/\s@:]*:[^/\s@]+|[^/\s@:]{20,})@`)
-	authHeader = regexp.MustCompile(`(?i)extraheader\s*=\s*"?authorization`)
-	keyNames   = regexp.MustCompile(`(?i)(^id_(rsa|dsa|ecdsa|ed25519)|\.(pem|key|p8|ppk)|_rsa|private.*key)$`)
-	keyBegins  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----|^PuTTY-User-Key-File`)
-)
-
-// lookForSecrets notes what is a secret in a file that goes in.
+// lookForSecrets notes what is a secret in a file that goes in, if it is one of
+// those that often are: to hear of it before anything is installed.
 func (w *walker) lookForSecrets(p string, info fs.FileInfo) error {
-	isGit, isKey := gitConfig.MatchString(p), keyNames.MatchString(path.Base(p))
-	if !isGit && !isKey || slices.ContainsFunc(w.o.Allow, func(a string) bool { return path.Clean(filepath.ToSlash(a)) == p }) {
+	if !secrets.Likely(p) || secrets.Allowed(secrets.Finding{Path: p}, slashed(w.o.Allow)) {
 		return nil
 	}
 	f, err := os.Open(filepath.Join(w.o.Root, filepath.FromSlash(p)))
@@ -65,22 +26,34 @@ func (w *walker) lookForSecrets(p string, info fs.FileInfo) error {
 		return err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, min(secretLimit, info.Size())))
-	if err != nil {
+	scan := secrets.NewScanner()
+	scan.File(p)
+	if _, err := io.Copy(scan, io.LimitReader(f, min(secretLimit, info.Size()))); err != nil {
 		return err
 	}
-	if isKey && keyBegins.Match(data) {
-		w.secrets = append(w.secrets, Secret{Path: p, What: "it is a private key"})
+	w.secrets = append(w.secrets, scan.Found()...)
+	return nil
+}
+
+// slashed are paths of the machine with slashes.
+func slashed(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = path.Clean(filepath.ToSlash(p))
 	}
-	if !isGit {
+	return out
+}
+
+// judge refuses the secrets that were found, or warns of them.
+func (w *walker) judge() error {
+	if len(w.secrets) == 0 {
 		return nil
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, secretLimit+1)
-	for n := 1; lines.Scan(); n++ {
-		if userInURL.Match(lines.Bytes()) || authHeader.Match(lines.Bytes()) {
-			w.secrets = append(w.secrets, Secret{Path: p, Line: n, What: "it has credentials"})
-		}
+	if !w.o.WarnOfSecrets {
+		return &secrets.Error{Found: w.secrets}
+	}
+	for _, f := range w.secrets {
+		w.set.Warnings = append(w.set.Warnings, fmt.Sprintf("a secret goes in: %s", f))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kanso-build/kanso/layers/secrets"
 	"github.com/kanso-build/kanso/resolve/dockerfile"
 	"github.com/kanso-build/kanso/resolve/plan"
 	"github.com/kanso-build/kanso/resolve/zenml"
@@ -126,9 +127,17 @@ func (r *recipe) environment(ctx context.Context, stage plan.Stage) ([]plan.Var,
 			r.warnf("%s holds a URL with a password: it is given to the steps that install and stays out of the image", v.Name)
 			continue
 		}
+		r.warnOfVariable(v)
 		vars = append(vars, plan.Var{Name: v.Name, Value: v.Value})
 	}
 	return vars, nil
+}
+
+// warnOfVariable warns of a variable that looks like a credential.
+func (r *recipe) warnOfVariable(v zenml.Var) {
+	if secrets.Variable(v.Name, v.Value) {
+		r.warnf("%s looks like a credential, which everybody can read who gets the image: leave it out of environment, and let a ZenML secret or the orchestrator give it to the steps", v.Name)
+	}
 }
 
 // literal are variables as Docker reads those of ZenML's Dockerfile, which
@@ -139,6 +148,8 @@ func (r *recipe) literal(ctx context.Context, key string, list []zenml.Var, stag
 	for _, v := range list {
 		if passwordInURL.MatchString(v.Value) {
 			r.warnf("%s holds a URL with a password, which everybody can read who gets the image", v.Name)
+		} else {
+			r.warnOfVariable(v)
 		}
 		word := r.envWord(v)
 		if known == nil && strings.Contains(word, "$") && r.bases != nil {
@@ -311,6 +322,7 @@ func (r *recipe) last() []plan.Step {
 	}
 	set := plan.Set{User: r.docker.User}
 	for _, v := range r.docker.Runtime {
+		r.warnOfVariable(v)
 		set.Env = append(set.Env, plan.Var{Name: v.Name, Value: v.Value})
 	}
 	if r.image.Entrypoint != "" {

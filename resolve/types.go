@@ -65,6 +65,8 @@ type Options struct {
 	Lend []string
 	// AllowSecrets are paths that may go in though they look like secrets.
 	AllowSecrets []string
+	// WarnOfSecrets lets the others in, too, with a warning.
+	WarnOfSecrets bool
 }
 
 // A Result is what was decided.

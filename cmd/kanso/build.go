@@ -32,7 +32,7 @@ type buildRun struct {
 	tags, outputs, secrets, ssh, notes       []string
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
-	record, iidFile, compression             string
+	record, iidFile, compression, secretScan string
 
 	packing layers.Compression
 	times   times
@@ -58,7 +58,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 		RunE: func(c *cobra.Command, args []string) error { return b.run(c.Context(), args) },
 	}
 	b.project.add(c)
-	b.projectOnly = append(projectNames(c.Flags()), "build-record")
+	b.projectOnly = slices.DeleteFunc(append(projectNames(c.Flags()), "build-record"), func(n string) bool { return n == "allow-secret" })
 	b.docker.add(c)
 	b.docker.addBuild(c)
 	b.registry.add(c)
@@ -78,6 +78,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	f.StringVar(&b.format, "format", "", "media types of `KIND` docker or oci, else those of the base")
 	f.StringVar(&b.compression, "compression", "gzip", "how layers are compressed, `NAME[:LEVEL]`: gzip, zstd or uncompressed")
 	f.StringArrayVar(&b.secrets, "secret", nil, "a file for steps, at /run/secrets/ID, or with -f for those that ask for it: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
+	f.StringVar(&b.secretScan, "secret-scan", "", "what becomes of a build with what looks like a secret in a layer, `WHAT`: stop, warn or off; else stop, and warn with -f")
 	f.BoolVar(&b.noCache, "no-cache", false, "make every layer again")
 	f.StringVar(&b.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
 	return c
@@ -149,7 +150,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if len(b.notes) > 0 && b.format == "docker" {
 		return nil, options, usagef("--annotation needs --format oci: Docker's media types have none")
 	}
-	if err := errors.Join(b.compressed(), b.remember.check()); err != nil {
+	if err := errors.Join(b.compressed(), b.remember.check(), b.scanned()); err != nil {
 		return nil, options, err
 	}
 	g, err := newGoal(b.outputs)
@@ -166,6 +167,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	for _, o := range g.outputs {
 		options.Outputs = append(options.Outputs, o.Path)
 	}
+	options.WarnOfSecrets = b.secretScan != scanStop
 	options.ParentDigests, options.Lend = b.record != "", b.docker.lend
 	for _, file := range []string{b.digestFile, b.metadataFile, b.record} {
 		if file != "" {
@@ -219,7 +221,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
-			Ahead: t.ahead, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Secrecy: b.secrecy(t.Plan), Ahead: t.ahead, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err
@@ -230,6 +232,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			}
 			return err
 		}
+		b.tellOfSecrets(t.built.Found)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f.StringVar(&p.o.Dockerignore, "dockerignore", "", "ignore `FILE`, else .dockerignore in the source root")
 	f.StringVar(&p.o.Matcher, "ignore-rules", "", "whose reading of ignore files: docker or docker-py, `NAME`")
 	f.BoolVar(&p.o.NoStackConfig, "no-stack-config", false, "leave the stack's configuration out")
-	f.StringArrayVar(&p.o.AllowSecrets, "allow-secret", nil, "a `PATH` that may go in though it looks like a secret (repeatable)")
+	f.StringArrayVar(&p.o.AllowSecrets, "allow-secret", nil, "a `PATH` of a file or directory that may go in though it looks like a secret (repeatable)")
 }
 
 // options are those for resolve, with the project directory from the arguments.
