@@ -170,7 +170,10 @@ func (b *buildRun) reports(r resolve.Result, images []*target, digests []string)
 		data       func() ([]byte, error)
 	}{
 		{"--iidfile", b.iidFile, func() ([]byte, error) { return imageID(images[0]) }},
-		{"--metadata-file", b.metadataFile, func() ([]byte, error) { return metadata(r, images, b.times) }},
+		{"--metadata-file", b.metadataFile, func() ([]byte, error) {
+			data, err := metadata(r, images, b.times)
+			return []byte(b.redact.text(string(data))), err
+		}},
 		{"--build-record", b.record, func() ([]byte, error) { return b.buildRecord(r, images) }},
 	} {
 		if file.name == "" {

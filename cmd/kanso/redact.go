@@ -14,8 +14,9 @@ import (
 // mask stands where a secret was.
 const mask = "***"
 
-// A redactor knows secrets and keeps them out of what is written. The zero
-// value knows none. It may be used by several goroutines at once.
+// A redactor knows secrets and keeps them out of what is written, and with them
+// the passwords of all URLs. The zero value knows none. It may be used by several
+// goroutines at once.
 type redactor struct {
 	mu      sync.RWMutex
 	secrets [][]byte // longest first
@@ -103,6 +104,17 @@ func (r *redactor) scan(data []byte, all bool) (out, rest []byte) {
 	defer r.mu.RUnlock()
 	out = make([]byte, 0, len(data))
 	for i := 0; i < len(data); {
+		if data[i] == ':' {
+			from, to, wait := userinfo(data[i:])
+			if wait && !all {
+				return out, data[i:]
+			}
+			if from > 0 {
+				out = append(append(out, data[i:i+from]...), mask...)
+				i += to
+				continue
+			}
+		}
 		if !r.first[data[i]] {
 			out = append(out, data[i])
 			i++

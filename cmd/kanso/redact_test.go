@@ -74,3 +74,34 @@ func TestSecretsOfTheEnvironmentAreFound(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestPasswordsOfURLsAreMaskedWithoutBeingKnown(t *testing.T) {
+	for text, want := range map[string]string{
+		"Looking in https://ci:s3cr3t-word@pypi.example.com/simple": "Looking in https://ci:***@pypi.example.com/simple",
+		"git+https://abcdefghijklmnopqrstuvwxyz@host/x.git":         "git+https://***@host/x.git",
+		"a https://u:p1@h/ b https://u:p2@h/":                       "a https://u:***@h/ b https://u:***@h/",
+		"postgresql://:word@h":                                      "postgresql://:***@h",
+		"https://u:${TOKEN}@h/ https://u:***@h/":                    "https://u:${TOKEN}@h/ https://u:***@h/",
+		"ssh://git@host/x http://h:80/@x http://h/?a:b@c http://h:": "ssh://git@host/x http://h:80/@x http://h/?a:b@c http://h:",
+		"a: b:/ c:// d:": "a: b:/ c:// d:",
+	} {
+		for size := 1; size <= len(text); size++ {
+			var r redactor
+			var out bytes.Buffer
+			w := r.writer(&out)
+			for rest := text; rest != ""; {
+				n := min(size, len(rest))
+				if _, err := w.Write([]byte(rest[:n])); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			if err := w.flush(); err != nil {
+				t.Fatal(err)
+			}
+			if got := out.String(); got != want || r.text(text) != want {
+				t.Fatalf("in pieces of %d: %q, at once: %q, want %q", size, got, r.text(text), want)
+			}
+		}
+	}
+}
