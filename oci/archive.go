@@ -48,11 +48,17 @@ func ParseOutput(s string) (Output, error) {
 // or a new directory is there when it is whole and not before; in a layout that
 // is there already other tags are kept, and the index changes last.
 func WriteArchive(ctx context.Context, o Output, img v1.Image, name string) error {
+	return WriteAttached(ctx, o, img, name, nil)
+}
+
+// WriteAttached is [WriteArchive] with attachments beside the image, for which
+// Docker's archives have no place.
+func WriteAttached(ctx context.Context, o Output, img v1.Image, name string, list []Attachment) error {
 	write := writeFile
 	if o.Kind == kindLayout {
 		write = writeLayout
 	}
-	if err := write(ctx, o, img, cmp.Or(o.Tag, name)); err != nil {
+	if err := write(ctx, o, img, cmp.Or(o.Tag, name), list); err != nil {
 		return fmt.Errorf("write %s:%s: %w", o.Kind, o.Path, err)
 	}
 	return nil
@@ -70,12 +76,12 @@ func inMemory(p string, data []byte) content {
 }
 
 // writeFile writes an archive beside its place and moves it there.
-func writeFile(ctx context.Context, o Output, img v1.Image, name string) (err error) {
+func writeFile(ctx context.Context, o Output, img v1.Image, name string, attached []Attachment) (err error) {
 	list := ociFiles
 	if o.Kind == kindDockerArchive {
 		list = dockerFiles
 	}
-	files, err := list(img, name)
+	files, err := list(img, name, attached)
 	if err != nil {
 		return err
 	}
@@ -172,12 +178,21 @@ func layoutBlobs(img v1.Image, name string) ([]content, v1.Descriptor, error) {
 	return append(files, inMemory(blobPath(digest, false), manifest)), d, nil
 }
 
-func ociFiles(img v1.Image, name string) ([]content, error) {
+func ociFiles(img v1.Image, name string, attached []Attachment) ([]content, error) {
 	files, d, err := layoutBlobs(img, name)
 	if err != nil {
 		return nil, err
 	}
-	index, err := json.Marshal(newIndex(d))
+	list := newIndex(d)
+	if len(attached) > 0 {
+		none := newIndex()
+		more, entry, err := attachedFiles(img, attached, &none)
+		if err != nil {
+			return nil, err
+		}
+		files, list.Manifests = append(files, more...), append(list.Manifests, entry)
+	}
+	index, err := json.Marshal(list)
 	return append(files, layoutVersion(), inMemory("index.json", index)), err
 }
 
@@ -186,7 +201,10 @@ func newIndex(ds ...v1.Descriptor) v1.IndexManifest {
 }
 
 // dockerFiles are the files of an archive that docker load takes.
-func dockerFiles(img v1.Image, name string) ([]content, error) {
+func dockerFiles(img v1.Image, name string, attached []Attachment) ([]content, error) {
+	if len(attached) > 0 {
+		return nil, errors.New("Docker's archives have no place for what is attached to an image") //nolint:staticcheck // a name begins it
+	}
 	naming := func(h v1.Hash, layer bool) string {
 		if layer {
 			return h.Hex + ".tar.gz"
@@ -225,9 +243,9 @@ func withTag(name string) string {
 }
 
 // writeLayout writes an image into a layout.
-func writeLayout(ctx context.Context, o Output, img v1.Image, name string) (err error) {
+func writeLayout(ctx context.Context, o Output, img v1.Image, name string, list []Attachment) (err error) {
 	if _, err := os.Stat(o.Path); err == nil {
-		return fillLayout(ctx, o.Path, img, name)
+		return fillLayout(ctx, o.Path, img, name, list)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -244,14 +262,14 @@ func writeLayout(ctx context.Context, o Output, img v1.Image, name string) (err 
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
-	if err := fillLayout(ctx, temp, img, name); err != nil {
+	if err := fillLayout(ctx, temp, img, name, list); err != nil {
 		return err
 	}
 	return os.Rename(temp, o.Path)
 }
 
 // fillLayout puts an image into a directory that is a layout or empty.
-func fillLayout(ctx context.Context, dir string, img v1.Image, name string) error {
+func fillLayout(ctx context.Context, dir string, img v1.Image, name string, list []Attachment) error {
 	index, err := layoutIndex(dir)
 	if err != nil {
 		return err
@@ -259,6 +277,17 @@ func fillLayout(ctx context.Context, dir string, img v1.Image, name string) erro
 	files, d, err := layoutBlobs(img, name)
 	if err != nil {
 		return err
+	}
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(e v1.Descriptor) bool {
+		return e.Annotations[refName] == name
+	})
+	index.Manifests = append(index.Manifests, d)
+	if len(list) > 0 {
+		more, err := attachInLayout(&index, dir, img, d.Digest, list)
+		if err != nil {
+			return err
+		}
+		files = append(files, more...)
 	}
 	for _, c := range append(files, layoutVersion()) {
 		if ctx.Err() != nil {
@@ -272,10 +301,6 @@ func fillLayout(ctx context.Context, dir string, img v1.Image, name string) erro
 			return fmt.Errorf("%s: %w", c.path, err)
 		}
 	}
-	index.Manifests = slices.DeleteFunc(index.Manifests, func(e v1.Descriptor) bool {
-		return e.Annotations[refName] == name
-	})
-	index.Manifests = append(index.Manifests, d)
 	data, err := json.Marshal(index)
 	if err != nil {
 		return err

@@ -76,6 +76,9 @@ func indexedImage(ref string, data []byte, tag string, want *v1.Platform, from b
 	if err != nil {
 		return nil, fmt.Errorf("read index.json: %w", err)
 	}
+	if !referrersName.MatchString(tag) {
+		index = imagesOf(index)
+	}
 	if tag != "" || len(index.Manifests) > 1 {
 		if index, err = tagged(index, tag); err != nil {
 			return nil, err

@@ -101,7 +101,7 @@ func (g *registry) route(w http.ResponseWriter, r *http.Request) {
 		g.catalog(w)
 		return
 	}
-	for _, kind := range []string{"/blobs/uploads", "/blobs/", "/manifests/", "/tags/list"} {
+	for _, kind := range []string{"/blobs/uploads", "/blobs/", "/manifests/", "/referrers/", "/tags/list"} {
 		i := strings.LastIndex(path, kind)
 		if i < 0 {
 			continue
@@ -118,6 +118,8 @@ func (g *registry) route(w http.ResponseWriter, r *http.Request) {
 			g.blob(w, r, rest)
 		case "/manifests/":
 			g.manifest(w, r, repo, rest)
+		case "/referrers/":
+			g.referrers(w, r, repo, rest)
 		default:
 			g.tags(w, repo)
 		}

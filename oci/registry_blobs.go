@@ -246,6 +246,9 @@ func (g *registry) putManifest(w http.ResponseWriter, r *http.Request, repo, ref
 		fail(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
+	if subject := subjectIn(data); subject != "" {
+		w.Header().Set("OCI-Subject", subject)
+	}
 	w.Header().Set("Location", "/v2/"+repo+"/manifests/"+digest)
 	w.Header().Set("Docker-Content-Digest", digest)
 	w.WriteHeader(http.StatusCreated)
