@@ -89,7 +89,7 @@ type Client struct {
 	reader  *remote.Puller
 	writers map[string]http.RoundTripper // by the scopes that they have
 	flights map[string]*flight           // by what is done once
-	tags    map[string]v1.Hash           // what they were when this client asked or put them
+	tags    map[string]*question         // what they were when this client asked or put them
 }
 
 // transport is what all requests go through.

@@ -99,17 +99,30 @@ func (c *Client) cachedImage(manifest []byte, from remoteBlobs) (*assembled, err
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	config, ok := c.value(configKind, m.Config.Digest.String())
-	if ok && verified(config, m.Config.Digest) == nil {
+	var img *assembled
+	read := func() (err error) {
+		img, err = c.readCached(manifest, m.Config.Digest, from)
+		return err
+	}
+	err = c.onceFor(from.ctx, configKind+" "+from.repo.Name()+" "+m.Config.Digest.String(), read)
+	if err == nil && img == nil { // somebody else did
+		err = read()
+	}
+	return img, err
+}
+
+// readCached reads the configuration, if the cache has none, and keeps it.
+func (c *Client) readCached(manifest []byte, digest v1.Hash, from remoteBlobs) (img *assembled, err error) {
+	config, ok := c.value(configKind, digest.String())
+	if ok && verified(config, digest) == nil {
 		return readImage(manifest, config, from)
 	}
-	var img *assembled
 	err = c.retried(from.ctx, "configuration", func() (err error) {
 		img, err = readImage(manifest, nil, from)
 		return err
 	})
 	if err == nil {
-		c.keep(configKind, m.Config.Digest.String(), img.config)
+		c.keep(configKind, digest.String(), img.config)
 	}
 	return img, err
 }
@@ -126,20 +139,14 @@ func mediaTypeOf(data []byte) (types.MediaType, error) {
 	return m.MediaType, nil
 }
 
-// resolve turns a tag into a digest, with one HEAD. Where a registry answers
-// no HEAD the manifest itself is read.
-func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []byte, error) {
-	if d, ok := ref.(name.Digest); ok {
-		h, err := v1.NewHash(d.DigestStr())
-		return h, nil, err
-	}
+// head asks what a tag is.
+func (c *Client) head(ctx context.Context, ref name.Reference) (v1.Hash, []byte, error) {
 	puller, err := c.puller()
 	if err != nil {
 		return v1.Hash{}, nil, err
 	}
 	d, err := puller.Head(ctx, ref)
 	if err == nil {
-		c.noteTag(ref, d.Digest)
 		return d.Digest, nil, nil
 	}
 	if spent := (*spentError)(nil); errors.As(err, &spent) {
@@ -152,16 +159,6 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []by
 	return got.Digest, got.Manifest, verified(got.Manifest, got.Digest)
 }
 
-// noteTag remembers what a tag is.
-func (c *Client) noteTag(ref name.Reference, digest v1.Hash) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tags == nil {
-		c.tags = map[string]v1.Hash{}
-	}
-	c.tags[ref.Name()] = digest
-}
-
 // manifest reads a manifest by digest.
 func (c *Client) manifest(ctx context.Context, ref name.Digest) ([]byte, error) {
 	want, err := v1.NewHash(ref.DigestStr())
@@ -171,6 +168,22 @@ func (c *Client) manifest(ctx context.Context, ref name.Digest) ([]byte, error) 
 	if data, ok := c.value(manifestKind, want.String()); ok && verified(data, want) == nil {
 		return data, nil
 	}
+	var data []byte
+	err = c.onceFor(ctx, manifestKind+" "+ref.Name(), func() error {
+		data, err = c.getManifest(ctx, ref, want)
+		return err
+	})
+	if err != nil || data != nil {
+		return data, err
+	}
+	if data, ok := c.value(manifestKind, want.String()); ok && verified(data, want) == nil {
+		return data, nil // somebody else got it meanwhile
+	}
+	return c.getManifest(ctx, ref, want)
+}
+
+// getManifest gets a manifest by digest, and keeps it.
+func (c *Client) getManifest(ctx context.Context, ref name.Digest, want v1.Hash) ([]byte, error) {
 	got, err := c.get(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -140,14 +140,6 @@ func (c *Client) Push(ctx context.Context, img v1.Image, tags []name.Tag) (name.
 	return tags[0].Digest(digest.String()), nil
 }
 
-// tagged says whether a tag is an image already, or was it when the build began.
-func (c *Client) tagged(ctx context.Context, tag name.Tag, digest v1.Hash) bool {
-	c.mu.Lock()
-	known := c.tags[tag.Name()]
-	c.mu.Unlock()
-	return known == digest || c.is(ctx, tag, digest)
-}
-
 // pushTo pushes an image under one tag; sent has the repositories that have
 // the layers.
 func (c *Client) pushTo(ctx context.Context, img v1.Image, tag name.Tag, sent map[string]bool) error {

@@ -62,6 +62,8 @@ func (noBases) Config(context.Context, string, string) (resolve.BaseConfig, erro
 	return resolve.BaseConfig{Env: []plan.Var{{Name: "VIRTUAL_ENV", Value: "/opt/venv"}}}, nil
 }
 
+func (noBases) Expect(context.Context, string, string) {}
+
 func (b noBases) Digest(_ context.Context, ref string) string { return b.digests[ref] }
 
 func (b noBases) IsLocal(ref string) bool { return slices.Contains(b.local, ref) }

@@ -243,6 +243,9 @@ func (r *recipe) make(ctx context.Context) (err error) {
 		}
 	}
 	stage := plan.Stage{Base: base, Platform: r.platform()}
+	if r.own == nil {
+		r.bases.Expect(ctx, stage.Base, stage.Platform)
+	}
 	if r.own != nil {
 		r.out.Plan = *r.own
 	}

@@ -164,6 +164,9 @@ type BaseConfig = dockerfile.Config
 // Bases tells of bases.
 type Bases interface {
 	Config(ctx context.Context, ref, platform string) (BaseConfig, error)
+	// Expect is told of a base that will be wanted while other things are found
+	// out; it does not wait for anything.
+	Expect(ctx context.Context, ref, platform string)
 	// Digest is the hexadecimal digest of an image in its registry; empty if
 	// it cannot be known.
 	Digest(ctx context.Context, ref string) string

@@ -110,6 +110,11 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err := goal.named(client, b.tags); err != nil {
 		return err
 	}
+	if b.push {
+		for _, tag := range goal.tags {
+			client.ExpectTag(ctx, tag)
+		}
+	}
 	result, remove, err := b.decide(ctx, b.docker, options, args, dir, client)
 	if err != nil {
 		return err

@@ -62,6 +62,9 @@ func (b bases) Config(ctx context.Context, ref, platform string) (resolve.BaseCo
 	return out, nil
 }
 
+// Expect implements [resolve.Bases].
+func (b bases) Expect(ctx context.Context, ref, platform string) { b.client.Expect(ctx, ref, platform) }
+
 // Digest implements [resolve.Bases].
 func (b bases) Digest(ctx context.Context, ref string) string {
 	base, err := b.client.Base(ctx, ref, "")
