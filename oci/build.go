@@ -205,7 +205,7 @@ func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
 // under its key, or by making it.
 type work struct {
 	step, kind, key string
-	parts           parts // of the key
+	parts           keyParts // of the key
 	make            func(ctx context.Context) ([]made, error)
 	list            *layers.Listing // what is in its one layer; nil if that is not known before it is made
 	runs            bool            // making it starts a process

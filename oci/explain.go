@@ -37,7 +37,7 @@ func (b *Builder) keepLast(states []*state) {
 			if r.Cached && r.From == "" {
 				continue // its parts are kept since it was made
 			}
-			if data, err := json.Marshal(st.parts[r.Key]); err == nil {
+			if data, err := json.Marshal(st.parts[r.Key].sums()); err == nil {
 				b.noteError("note what a key is made of", b.Store.PutValue(partsKind, r.Key, data))
 			}
 		}
@@ -79,7 +79,7 @@ func (b *Builder) compared(states []*state) []StepReport {
 			}
 			var before parts
 			if data, ok, err := b.Store.Value(partsKind, last[at].Key); err == nil && ok && json.Unmarshal(data, &before) == nil {
-				r.Changed = st.parts[r.Key].changed(before)
+				r.Changed = st.parts[r.Key].sums().changed(before)
 			}
 		}
 	}

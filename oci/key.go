@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"slices"
 
 	"github.com/kanso-build/kanso/layers/secrets"
@@ -19,7 +20,16 @@ const keyVersion = "1"
 // kept beside it, to say later which of them changed.
 type key struct {
 	h     hash.Hash
-	parts parts
+	buf   []byte
+	parts keyParts
+}
+
+// keyParts are what went into a key.
+type keyParts []keyPart
+
+type keyPart struct {
+	name   string
+	values []string
 }
 
 // parts are short hashes of a key's parts by name: "env", "file run.py".
@@ -35,25 +45,32 @@ func listedPart(name string) bool {
 // are part of it: what was found in a layer is known by its key, here and in
 // images that were pushed.
 func newKey(kind string) *key {
-	k := &key{sha256.New(), parts{}}
+	k := &key{h: sha256.New()}
 	return k.add("version", keyVersion).add("secrets", secrets.Version).add("kind", kind)
 }
 
 // add adds a named part. Order counts, of parts and of values.
 func (k *key) add(name string, values ...string) *key {
 	k.frame(name)
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(values)))
-	k.h.Write(n[:])
+	k.number(len(values))
 	for _, v := range values {
 		k.frame(v)
 	}
-	part := name
-	if listedPart(name) && len(values) > 0 {
-		part += " " + values[0]
-	}
-	k.parts.add(part, values)
+	k.parts = append(k.parts, keyPart{name, values})
 	return k
+}
+
+// sums are the parts for a comparison, which few builds need.
+func (l keyParts) sums() parts {
+	p := parts{}
+	for _, part := range l {
+		name := part.name
+		if listedPart(name) && len(part.values) > 0 {
+			name += " " + part.values[0]
+		}
+		p.add(name, part.values)
+	}
+	return p
 }
 
 // add adds to a part what comes under its name.
@@ -84,10 +101,13 @@ func (p parts) changed(before parts) []string {
 }
 
 func (k *key) frame(s string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-	k.h.Write(n[:])
-	k.h.Write([]byte(s))
+	k.number(len(s))
+	_, _ = io.WriteString(k.h, s) // hashes never fail
+}
+
+func (k *key) number(n int) {
+	k.buf = binary.BigEndian.AppendUint64(k.buf[:0], uint64(n)) //nolint:gosec // a length
+	k.h.Write(k.buf)
 }
 
 // sum is the key in lower-case hex.

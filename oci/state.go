@@ -33,8 +33,8 @@ type state struct {
 	stage  *running // nil outside of a course, like that
 	wild   bool     // steps of somebody else's were carried out, see [wild]
 	seen   *outlook
-	drawn  []sketch         // that the step under way asked for
-	parts  map[string]parts // by step's key
+	drawn  []sketch            // that the step under way asked for
+	parts  map[string]keyParts // by step's key
 
 	found []secrets.Finding // in the layers that steps made
 
@@ -79,7 +79,7 @@ func newState(base Base, created time.Time) (*state, error) {
 	if len(ls) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("base %s: %d layers but %d diff ids", base.Ref, len(ls), len(cfg.RootFS.DiffIDs))
 	}
-	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}, parts: map[string]parts{}}
+	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}, parts: map[string]keyParts{}}
 	if !created.IsZero() {
 		st.created = v1.Time{Time: created.UTC()}
 	}
@@ -133,7 +133,7 @@ func (st *state) fork(r *running) *state {
 	for k, v := range st.dirs {
 		c.dirs[k] = v
 	}
-	c.reports, c.ran, c.parts = nil, 0, map[string]parts{}
+	c.reports, c.ran, c.parts = nil, 0, map[string]keyParts{}
 	return &c
 }
 

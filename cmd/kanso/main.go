@@ -8,6 +8,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/kanso-build/kanso/layers/sandbox"
@@ -23,12 +24,19 @@ func main() {
 // kanso is the program without the sandbox's side of it.
 func kanso() int {
 	if os.Getenv("GOGC") == "" {
-		// Little of what a build holds grows, so that collecting early is cheap,
-		// and the peak is the same for small and large contexts.
-		debug.SetGCPercent(40)
+		collectLate()
 	}
 	ctx, stop := withSignals()
 	defer stop()
 	a := newApp(hostEnv(), os.Stdin, os.Stdout, os.Stderr)
 	return a.execute(ctx, os.Args[1:])
+}
+
+// collectLate begins to collect garbage when the heap has some 20 MB, which a
+// build that does nothing never has, and early from then on: little of what a build
+// holds grows, and the peak is the same for small and large contexts.
+func collectLate() {
+	const first, then = 500, 40 // percent, of the 4 MB that are taken to live before the first collection
+	debug.SetGCPercent(first)
+	runtime.AddCleanup(new(*int), func(percent int) { debug.SetGCPercent(percent) }, then)
 }
