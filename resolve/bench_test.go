@@ -57,3 +57,34 @@ func BenchmarkResolveOfAHundredSteps(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkWalk looks at 100,000 files in 1,000 directories, beside as many in one
+// that stays out as a whole.
+func BenchmarkWalk(b *testing.B) {
+	root := b.TempDir()
+	tree := func(dirs int, below string) {
+		for i := range dirs {
+			dir := filepath.Join(root, below, fmt.Sprintf("d%02d", i%32), fmt.Sprintf("e%03d", i))
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				b.Fatal(err)
+			}
+			for j := range 100 {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%02d.py", j)), nil, 0o644); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	tree(1000, "src")
+	tree(1000, ".venv")
+	if err := os.WriteFile(filepath.Join(root, ".dockerignore"), []byte(".venv\n**/*.pyc\n!src/keep.pyc\n"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		set, err := resolve.Files(b.Context(), resolve.FileOptions{Root: root})
+		if err != nil || len(set.Paths) < 100_000 {
+			b.Fatal(len(set.Paths), err)
+		}
+	}
+}

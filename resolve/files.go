@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -95,152 +94,45 @@ func Files(ctx context.Context, o FileOptions) (FileSet, error) {
 	if err != nil {
 		return FileSet{}, err
 	}
-	w := walker{
-		o: o, rules: rules, set: FileSet{Root: o.Root, IgnoreFile: rules.file, rules: rules, dropIgnore: o.DropIgnore},
-		parents: map[string]bool{},
+	w := newWalker(o, rules)
+	found := w.dir(ctx, ".", false)
+	if found.err != nil {
+		return FileSet{}, fmt.Errorf("source files: %w", found.err)
 	}
-	if err := w.dir(ctx, ".", false); err != nil {
-		return FileSet{}, fmt.Errorf("source files: %w", err)
+	set := FileSet{Root: o.Root, IgnoreFile: rules.file, rules: rules, dropIgnore: o.DropIgnore, Paths: found.paths, Size: found.size}
+	var list []secrets.Finding
+	for _, n := range found.notes {
+		switch {
+		case n.secret != nil:
+			list = append(list, *n.secret)
+		case n.pipe != "":
+			set.Pipes = append(set.Pipes, n.pipe)
+		default:
+			set.Warnings = append(set.Warnings, n.warning)
+		}
 	}
 	if !o.Literal {
-		for p := range w.parents {
-			w.set.Paths = append(w.set.Paths, p)
-		}
+		set.Paths = append(set.Paths, parentsOf(set.Paths)...)
 	}
-	slices.Sort(w.set.Paths)
-	w.set.Paths = slices.Compact(w.set.Paths)
-	if err := w.judge(); err != nil {
+	slices.Sort(set.Paths)
+	set.Paths = slices.Compact(set.Paths)
+	if err := set.judge(o, list); err != nil {
 		return FileSet{}, err
 	}
-	return w.set, nil
+	return set, nil
 }
 
-type walker struct {
-	o       FileOptions
-	rules   ignoreRules
-	set     FileSet
-	parents map[string]bool // of what goes in below a directory that stays out
-	secrets []secrets.Finding
-}
-
-// dir walks a directory; out says that it stays out itself.
-func (w *walker) dir(ctx context.Context, dir string, out bool) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	entries, err := os.ReadDir(filepath.Join(w.o.Root, filepath.FromSlash(dir)))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := w.entry(ctx, path.Join(dir, e.Name()), e); err != nil {
-			return err
+// parentsOf are the directories above paths.
+func parentsOf(paths []string) []string {
+	var list []string
+	seen := map[string]bool{".": true}
+	for _, p := range paths {
+		for at := path.Dir(p); !seen[at]; at = path.Dir(at) {
+			seen[at] = true
+			list = append(list, at)
 		}
 	}
-	if !out {
-		w.warnOfDir(dir, entries)
-	}
-	return nil
-}
-
-func (w *walker) entry(ctx context.Context, p string, e fs.DirEntry) error {
-	out := w.stays(p)
-	if !out {
-		if err := w.take(p, e); err != nil {
-			return err
-		}
-	}
-	if !e.IsDir() || out && !w.rules.enter(p) {
-		return nil
-	}
-	err := w.dir(ctx, p, out)
-	if out && errors.Is(err, fs.ErrPermission) {
-		return nil // nothing in it goes in by itself
-	}
-	return err
-}
-
-// stays says whether a path stays out.
-func (w *walker) stays(p string) bool {
-	if p == ignoreName && w.o.DropIgnore {
-		return true
-	}
-	_, out := w.rules.decide(p)
-	return out
-}
-
-// take puts a path in.
-func (w *walker) take(p string, e fs.DirEntry) error {
-	switch e.Type() {
-	case 0:
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		w.set.Size += info.Size()
-		w.warnOfFile(p, info)
-		if err := w.lookForSecrets(p, info); err != nil {
-			return err
-		}
-	case fs.ModeDir, fs.ModeSymlink:
-	case fs.ModeNamedPipe:
-		if w.o.Literal {
-			w.set.Pipes = append(w.set.Pipes, p)
-			return nil
-		}
-		w.warnf("%s stays out: it is a pipe", p)
-		return nil
-	default:
-		w.warnf("%s stays out: it is neither file, directory nor link", p)
-		return nil
-	}
-	w.set.Paths = append(w.set.Paths, p)
-	for at := path.Dir(p); at != "." && !w.parents[at]; at = path.Dir(at) {
-		w.parents[at] = true
-	}
-	return nil
-}
-
-// bigWarning is the size in bytes from which on a file is worth a warning.
-const bigWarning = 100 << 20
-
-func (w *walker) warnOfFile(p string, info fs.FileInfo) {
-	if info.Size() > bigWarning {
-		w.warnf("%s goes in: it has %d MiB", p, info.Size()>>20)
-	}
-	if name := path.Base(p); name == ".env" || strings.HasPrefix(name, ".env.") && name != ".env.example" {
-		w.warnf("%s goes in (%d bytes): such files often hold secrets", p, info.Size())
-	}
-}
-
-// warnOfDir warns of directories that are seldom wanted.
-func (w *walker) warnOfDir(dir string, entries []fs.DirEntry) {
-	if path.Base(dir) == ".git" {
-		w.warnf("%s goes in (%d MiB): with the project's whole history", dir, w.below(dir)>>20)
-		return
-	}
-	for _, e := range entries {
-		if e.Name() == "pyvenv.cfg" && dir != "." {
-			w.warnf("%s goes in (%d MiB): it is a virtual environment", dir, w.below(dir)>>20)
-		}
-	}
-}
-
-// below is the size of the files below a directory that go in.
-func (w *walker) below(dir string) int64 {
-	var size int64
-	for _, p := range w.set.Paths {
-		if strings.HasPrefix(p, dir+"/") {
-			if info, err := os.Lstat(filepath.Join(w.o.Root, filepath.FromSlash(p))); err == nil && info.Mode().IsRegular() {
-				size += info.Size()
-			}
-		}
-	}
-	return size
-}
-
-func (w *walker) warnf(format string, args ...any) {
-	w.set.Warnings = append(w.set.Warnings, fmt.Sprintf(format, args...))
+	return list
 }
 
 // Why says why a path goes in or stays out. The path is relative to the root,

@@ -15,24 +15,23 @@ import (
 // is built, in bytes. Whatever goes into a layer is looked through there.
 const secretLimit = 64 << 10
 
-// lookForSecrets notes what is a secret in a file that goes in, if it is one of
-// those that often are: to hear of it before anything is installed.
-func (w *walker) lookForSecrets(p string, info fs.FileInfo) error {
+// secrets are those in a file that goes in, if it is one of those that often have
+// some: to hear of them before anything is installed.
+func (w *walker) secrets(p string, info fs.FileInfo) ([]secrets.Finding, error) {
 	if !secrets.Likely(p) || secrets.Allowed(secrets.Finding{Path: p}, slashed(w.o.Allow)) {
-		return nil
+		return nil, nil
 	}
 	f, err := os.Open(filepath.Join(w.o.Root, filepath.FromSlash(p)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	scan := secrets.NewScanner()
 	scan.File(p)
 	if _, err := io.Copy(scan, io.LimitReader(f, min(secretLimit, info.Size()))); err != nil {
-		return err
+		return nil, err
 	}
-	w.secrets = append(w.secrets, scan.Found()...)
-	return nil
+	return scan.Found(), nil
 }
 
 // slashed are paths of the machine with slashes.
@@ -44,16 +43,16 @@ func slashed(paths []string) []string {
 	return out
 }
 
-// judge refuses the secrets that were found, or warns of them.
-func (w *walker) judge() error {
-	if len(w.secrets) == 0 {
+// judge refuses secrets that were found, or warns of them.
+func (s *FileSet) judge(o FileOptions, found []secrets.Finding) error {
+	if len(found) == 0 {
 		return nil
 	}
-	if !w.o.WarnOfSecrets {
-		return &secrets.Error{Found: w.secrets}
+	if !o.WarnOfSecrets {
+		return &secrets.Error{Found: found}
 	}
-	for _, f := range w.secrets {
-		w.set.Warnings = append(w.set.Warnings, fmt.Sprintf("a secret goes in: %s", f))
+	for _, f := range found {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("a secret goes in: %s", f))
 	}
 	return nil
 }
