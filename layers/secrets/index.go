@@ -3,6 +3,8 @@ package secrets
 import (
 	"math"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -114,8 +116,9 @@ func namedRule(p string) *named {
 	if example(p) {
 		return nil
 	}
+	lower := strings.ToLower(p) // expressions are slow, and nearly every file is another one
 	for _, n := range ready().named {
-		if n.compiledPath.MatchString(p) {
+		if slices.ContainsFunc(n.has, func(s string) bool { return strings.Contains(lower, s) }) && n.compiledPath.MatchString(p) {
 			return n
 		}
 	}

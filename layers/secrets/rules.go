@@ -140,6 +140,7 @@ type named struct {
 	// plain says that what looks like a placeholder is a secret all the same.
 	plain bool
 
+	has                        []string // every path has one of these, in lower case
 	compiledPath, compiledLine *regexp.Regexp
 }
 
@@ -149,20 +150,20 @@ func namedRules() []*named {
 	const value = `["']?([^\s"'#]{4,})`
 	return []*named{
 		{
-			what: "a secret setting", path: `\.env(\.[A-Za-z0-9_-]+)*|[A-Za-z0-9_-]+\.env|\.envrc`,
+			what: "a secret setting", has: []string{".env"}, path: `\.env(\.[A-Za-z0-9_-]+)*|[A-Za-z0-9_-]+\.env|\.envrc`,
 			line: `(?i)^\s*(?:export\s+)?[A-Z0-9_]*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)[A-Z0-9_]*\s*=\s*["']?([^\s"'#/][^\s"'#]{3,})`,
 		},
-		{what: "credentials", path: `\.git/(modules/.+/)?config`, line: `(?i)[a-z][a-z0-9+.-]*://([^/\s@:]*:[^/\s@]+|[^/\s@:]{20,})@|extraheader\s*=\s*"?authorization`, plain: true},
-		{what: "a private key", path: `(?i:id_(rsa|dsa|ecdsa|ed25519)|[^/]+\.(pem|key|p8|ppk)|[^/]*(_rsa|private[^/]*key))`, line: `-----BEGIN [A-Z0-9 ]*PRIVATE KEY|^PuTTY-User-Key-File`, plain: true},
-		{what: "a password", path: `[._]netrc`, line: `(?i)(?:^|\s)password\s+(\S+)`, plain: true},
-		{what: "a password", path: `\.pypirc`, line: `(?i)^\s*password\s*[:=]\s*(\S{4,})`},
-		{what: "a password", path: `\.pgpass`, line: `^[^#:]*:[^:]*:[^:]*:[^:]*:(.+)$`, plain: true},
-		{what: "a password", path: `\.my\.cnf`, line: `(?i)^\s*password\s*=\s*` + value},
-		{what: "a password", path: `\.npmrc`, line: `(?i)_(?:password|auth)\s*=\s*` + value},
-		{what: "a token", path: `(\.kube/config|kubeconfig[A-Za-z0-9_.-]*|[A-Za-z0-9_-]+\.kubeconfig)`, line: `^\s*-?\s*(?:token|password):\s*` + value},
-		{what: "credentials", path: `\.aws/credentials`, line: `(?i)^\s*aws_(?:secret_access_key|session_token)\s*=\s*(\S{16,})`},
-		{what: "a token", path: `\.vault-token|\.databrickscfg|\.huggingface/token|\.cache/huggingface/token`, line: `^\s*(?:token\s*=\s*)?([A-Za-z0-9_.-]{16,})\s*$`},
-		{what: "credentials of a cloud's client", path: `\.config/gcloud/(credentials|access_tokens)\.db|\.azure/(msal_token_cache|accessTokens)\.(json|bin)`},
-		{what: "a store of keys", path: `[^/]+\.(p12|pfx|jks|keystore|kdbx)`},
+		{what: "credentials", has: []string{".git/"}, path: `\.git/(modules/.+/)?config`, line: `(?i)[a-z][a-z0-9+.-]*://([^/\s@:]*:[^/\s@]+|[^/\s@:]{20,})@|extraheader\s*=\s*"?authorization`, plain: true},
+		{what: "a private key", has: []string{"id_", ".pem", ".key", ".p8", ".ppk", "_rsa", "private"}, path: `(?i:id_(rsa|dsa|ecdsa|ed25519)|[^/]+\.(pem|key|p8|ppk)|[^/]*(_rsa|private[^/]*key))`, line: `-----BEGIN [A-Z0-9 ]*PRIVATE KEY|^PuTTY-User-Key-File`, plain: true},
+		{what: "a password", has: []string{"netrc"}, path: `[._]netrc`, line: `(?i)(?:^|\s)password\s+(\S+)`, plain: true},
+		{what: "a password", has: []string{".pypirc"}, path: `\.pypirc`, line: `(?i)^\s*password\s*[:=]\s*(\S{4,})`},
+		{what: "a password", has: []string{".pgpass"}, path: `\.pgpass`, line: `^[^#:]*:[^:]*:[^:]*:[^:]*:(.+)$`, plain: true},
+		{what: "a password", has: []string{".my.cnf"}, path: `\.my\.cnf`, line: `(?i)^\s*password\s*=\s*` + value},
+		{what: "a password", has: []string{".npmrc"}, path: `\.npmrc`, line: `(?i)_(?:password|auth)\s*=\s*` + value},
+		{what: "a token", has: []string{".kube/", "kubeconfig"}, path: `(\.kube/config|kubeconfig[A-Za-z0-9_.-]*|[A-Za-z0-9_-]+\.kubeconfig)`, line: `^\s*-?\s*(?:token|password):\s*` + value},
+		{what: "credentials", has: []string{".aws/"}, path: `\.aws/credentials`, line: `(?i)^\s*aws_(?:secret_access_key|session_token)\s*=\s*(\S{16,})`},
+		{what: "a token", has: []string{".vault-token", ".databrickscfg", "huggingface/"}, path: `\.vault-token|\.databrickscfg|\.huggingface/token|\.cache/huggingface/token`, line: `^\s*(?:token\s*=\s*)?([A-Za-z0-9_.-]{16,})\s*$`},
+		{what: "credentials of a cloud's client", has: []string{".config/gcloud/", ".azure/"}, path: `\.config/gcloud/(credentials|access_tokens)\.db|\.azure/(msal_token_cache|accessTokens)\.(json|bin)`},
+		{what: "a store of keys", has: []string{".p12", ".pfx", ".jks", ".keystore", ".kdbx"}, path: `[^/]+\.(p12|pfx|jks|keystore|kdbx)`},
 	}
 }
