@@ -3,7 +3,6 @@ package oci
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 )
 
 // reach is from how far an address is reached: the more, the closer it is to us.
@@ -20,33 +19,28 @@ func (r reach) String() string {
 	return [...]string{"public", "private", "loopback", "link-local"}[r]
 }
 
-// Addresses that stand for IPv4 ones (RFC 6052, RFC 3056), shared ones of
-// providers (RFC 6598), and metadata services that are not link-local.
-var (
-	translated = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour  = netip.MustParsePrefix("2002::/16")
-	shared     = netip.MustParsePrefix("100.64.0.0/10")
-	metadata   = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16")}
-)
-
-// reachOf judges an address, whatever form it is written in.
+// reachOf judges an address, whatever form it is written in: some stand for IPv4
+// ones (RFC 6052, RFC 3056), and not all metadata services are link-local.
 func reachOf(a netip.Addr) reach {
 	a = a.Unmap().WithZone("")
 	b := a.As16()
 	switch {
-	case translated.Contains(a):
+	case within(a, "64:ff9b::/96"):
 		return reachOf(netip.AddrFrom4([4]byte(b[12:])))
-	case sixToFour.Contains(a):
+	case within(a, "2002::/16"):
 		return reachOf(netip.AddrFrom4([4]byte(b[2:6])))
-	case !a.IsValid(), a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast(), slices.Contains(metadata, a), a.Is4() && (b[12] == 0 || b[12] >= 240):
+	case !a.IsValid(), a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast(),
+		within(a, "0.0.0.0/8"), within(a, "240.0.0.0/4"), within(a, "fd00:ec2::254/128"), within(a, "100.100.100.200/32"), within(a, "168.63.129.16/32"):
 		return ofNobody
 	case a.IsLoopback():
 		return ofMachine
-	case a.IsPrivate(), shared.Contains(a):
+	case a.IsPrivate(), within(a, "100.64.0.0/10"):
 		return ofNetwork
 	}
 	return everywhere
 }
+
+func within(a netip.Addr, prefix string) bool { return netip.MustParsePrefix(prefix).Contains(a) }
 
 // leadsTo says whether a registry may lead us to an address: to one that is no
 // closer to us than its own.

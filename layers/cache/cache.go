@@ -145,20 +145,23 @@ func (d *Dir) enter() error {
 	if alone, err := l.try(true); err != nil {
 		return errors.Join(err, l.close())
 	} else if alone {
-		d.clean(scratchDir)
-		d.clean(tempDir)
+		d.clean(scratchDir, l.none)
+		d.clean(tempDir, l.none)
 	}
 	return l.wait(context.Background(), false)
 }
 
-// clean removes what is in a directory. What cannot be removed stays and is
-// tried again the next time.
-func (d *Dir) clean(name string) {
+// clean removes what is in a directory, or only what is old. What cannot be
+// removed stays and is tried again the next time.
+func (d *Dir) clean(name string, oldOnly bool) {
 	entries, err := os.ReadDir(filepath.Join(d.root, name))
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
+		if info, err := e.Info(); oldOnly && (err != nil || !d.old(info)) {
+			continue
+		}
 		_ = d.o.Remove(context.Background(), filepath.Join(d.root, name, e.Name()))
 	}
 }
@@ -175,9 +178,7 @@ func (d *Dir) Packages(project, manager string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("cache for %s: %w", manager, err)
 	}
-	if d.o.Now != nil {
-		now := d.o.Now()
-		_ = os.Chtimes(dir, now, now) // only tells what was used last
-	}
+	now := d.now()
+	_ = os.Chtimes(dir, now, now) // only tells what was used last
 	return dir, nil
 }

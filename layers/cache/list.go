@@ -142,7 +142,7 @@ func (d *Dir) treeSize(ctx context.Context, dir string) (int64, error) {
 	if err != nil {
 		return size, gone(err)
 	}
-	l := &lock{f}
+	l := &lock{f: f}
 	defer l.close()
 	if alone, err := l.try(true); err == nil && alone { // nobody is filling it
 		info, err := f.Stat()

@@ -7,7 +7,16 @@ import (
 )
 
 // A lock is held by an open file; it ends with the process.
-type lock struct{ f *os.File }
+type lock struct {
+	f *os.File
+	// none says that the file system has no locks: whoever tries one has it, and
+	// who else has it is not known.
+	none bool
+}
+
+// forgotten is the age beyond which what nobody can have locked is taken for left
+// over by a build that was killed.
+const forgotten = 24 * time.Hour
 
 // poll is how often a lock that somebody holds is tried.
 const poll = 20 * time.Millisecond
@@ -17,7 +26,7 @@ func openLock(file string) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lock{f}, nil
+	return &lock{f: f}, nil
 }
 
 // wait takes the lock, alone or shared, instead of what was held before.

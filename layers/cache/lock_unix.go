@@ -24,7 +24,8 @@ func (l *lock) try(alone bool) (bool, error) {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			return false, nil
 		case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
-			return true, nil // a file system without locks: renames still keep entries whole
+			l.none = true // renames still keep entries whole
+			return true, nil
 		}
 		return err == nil, err
 	}

@@ -88,10 +88,10 @@ func (d *Dir) prune(ctx context.Context, p Policy) (Pruned, error) {
 
 // evict removes an entry unless a build that is running uses it.
 func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error) {
-	if e.Kind == KindTree || e.Kind == KindMount {
-		return d.evictLocked(ctx, e)
-	}
 	inUse := func(t time.Time) bool { return !oldest.IsZero() && !t.Before(oldest) }
+	if e.Kind == KindTree || e.Kind == KindMount {
+		return d.evictLocked(ctx, e, inUse(e.Used))
+	}
 	if inUse(e.Used) {
 		return false, nil
 	}
@@ -109,15 +109,15 @@ func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error
 	return true, os.Remove(aside)
 }
 
-// evictLocked removes a directory that nobody has locked. The lock stays: others
-// may be waiting for it.
-func (d *Dir) evictLocked(ctx context.Context, e Entry) (bool, error) {
+// evictLocked removes a directory that nobody has locked, or that was not used
+// lately where there are no locks. The lock stays: others may be waiting for it.
+func (d *Dir) evictLocked(ctx context.Context, e Entry, lately bool) (bool, error) {
 	l, err := openLock(e.path + lockSuffix)
 	if err != nil {
 		return false, err
 	}
 	defer l.close()
-	if alone, err := l.try(true); err != nil || !alone {
+	if alone, err := l.try(true); err != nil || !alone || l.none && lately {
 		return false, err
 	}
 	aside, err := os.MkdirTemp(filepath.Join(d.root, tempDir), "evicted-")
@@ -213,7 +213,7 @@ func (d *Dir) keepLimit(ctx context.Context) error {
 		return nil
 	}
 	u, known := d.readUsage()
-	stale := !known || d.o.Now().Sub(u.At) > measureEvery
+	stale := !known || d.o.Now().Sub(u.At).Abs() > measureEvery // the clock may have gone back
 	u.Bytes += added
 	if trees || stale || u.Bytes > d.o.Limit {
 		_, err := d.Prune(ctx, Policy{Keep: d.o.Limit})

@@ -54,15 +54,18 @@ func (d *Dir) intact(file string, info fs.FileInfo, digest string) bool {
 
 // touch notes that a file was used; its modification time stays.
 func (d *Dir) touch(file string) {
-	if d.o.Now != nil {
-		_ = os.Chtimes(file, d.o.Now(), time.Time{}) // only tells what was used last
-	}
+	_ = os.Chtimes(file, d.now(), time.Time{}) // only tells what was used last
 }
 
-// now is when something is used; zero, which changes no time, without a clock.
+// now is when something is used; zero, which changes no time, without a clock. It
+// is never before the build began, also if the clock went back meanwhile: what is
+// used by a build that is running is told by that.
 func (d *Dir) now() time.Time {
 	if d.o.Now == nil {
 		return time.Time{}
 	}
-	return d.o.Now()
+	if now := d.o.Now(); now.After(d.session.began) {
+		return now
+	}
+	return d.session.began
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -9,7 +10,10 @@ import (
 
 // A session is the note of one open cache: a locked file whose modification
 // time is when it was opened. What was used since is not evicted.
-type session struct{ l *lock }
+type session struct {
+	l     *lock
+	began time.Time
+}
 
 func (d *Dir) beginSession() error {
 	for {
@@ -17,14 +21,14 @@ func (d *Dir) beginSession() error {
 		if err != nil {
 			return err
 		}
-		l := &lock{f}
+		l := &lock{f: f}
 		mine, err := l.try(true)
-		if err == nil && mine && d.o.Now != nil {
-			now := d.o.Now() // the same clock as that of the entries
+		now := d.now() // the same clock as that of the entries
+		if err == nil && mine && !now.IsZero() {
 			err = os.Chtimes(f.Name(), now, now)
 		}
 		if err == nil && mine {
-			d.session = session{l}
+			d.session = session{l, now}
 			return nil
 		}
 		if err = errors.Join(gone(err), l.close()); err != nil {
@@ -56,7 +60,7 @@ func (d *Dir) oldestSession() (time.Time, error) {
 		if err != nil {
 			continue // it ended meanwhile
 		}
-		if file != d.session.l.f.Name() && abandoned(file) {
+		if file != d.session.l.f.Name() && d.abandoned(file, info) {
 			os.Remove(file)
 			continue
 		}
@@ -67,14 +71,20 @@ func (d *Dir) oldestSession() (time.Time, error) {
 	return oldest, nil
 }
 
-// abandoned says whether nobody holds the lock of a session.
-func abandoned(file string) bool {
+// abandoned says whether nobody holds the lock of a session, or whether it is old
+// where there are no locks.
+func (d *Dir) abandoned(file string, info fs.FileInfo) bool {
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
-	l := &lock{f}
+	l := &lock{f: f}
 	defer l.close()
 	free, err := l.try(true)
-	return free && err == nil
+	return free && err == nil && (!l.none || d.old(info))
+}
+
+// old says whether a file was written long ago.
+func (d *Dir) old(info fs.FileInfo) bool {
+	return d.o.Now != nil && d.o.Now().Sub(info.ModTime()) > forgotten
 }

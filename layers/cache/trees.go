@@ -73,20 +73,31 @@ func (d *Dir) fillTree(ctx context.Context, l *lock, set string, chain v1.Hash, 
 			_ = d.o.Remove(context.WithoutCancel(ctx), temp) // the error that counts is fill's
 			return err
 		}
-		if err := os.Rename(temp, d.treeDir(set, chain)); err != nil {
-			return fmt.Errorf("keep tree: %w", err)
+		if err := d.keepTree(ctx, l, set, chain, temp); err != nil {
+			return err
 		}
-		d.treeAdded(l)
 	}
 	return l.wait(ctx, false)
 }
 
+// keepTree makes a directory the tree. Where there are no locks somebody may have
+// been faster, and theirs stays.
+func (d *Dir) keepTree(ctx context.Context, l *lock, set string, chain v1.Hash, dir string) error {
+	err := os.Rename(dir, d.treeDir(set, chain))
+	if err != nil && d.HasTree(set, chain) {
+		return d.o.Remove(context.WithoutCancel(ctx), dir)
+	}
+	if err != nil {
+		return fmt.Errorf("keep tree: %w", err)
+	}
+	d.treeAdded(l)
+	return nil
+}
+
 // lockUsed notes when what a lock is for was used.
 func (d *Dir) lockUsed(l *lock) {
-	if d.o.Now != nil {
-		now := d.o.Now()
-		_ = os.Chtimes(l.f.Name(), now, now) // only tells what was used last
-	}
+	now := d.now()
+	_ = os.Chtimes(l.f.Name(), now, now) // only tells what was used last
 }
 
 // treeAdded notes that a tree is there, whose size nobody knows.
@@ -109,10 +120,9 @@ func (d *Dir) AdoptTree(ctx context.Context, set string, chain v1.Hash, dir stri
 	if d.HasTree(set, chain) {
 		return d.o.Remove(ctx, dir)
 	}
-	if err := os.Rename(dir, d.treeDir(set, chain)); err != nil {
-		return fmt.Errorf("keep tree: %w", err)
+	if err := d.keepTree(ctx, l, set, chain, dir); err != nil {
+		return err
 	}
-	d.treeAdded(l)
 	d.lockUsed(l)
 	return nil
 }
