@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,9 +18,6 @@ import (
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
-
-// ErrChanged is wrapped by the error for a file that changed while it was read.
-var ErrChanged = errors.New("file changed while it was read")
 
 // contextFiles describes and hashes the step's files, several at a time.
 func (b *Builder) contextFiles(ctx context.Context, c plan.Copy, dest string, uid, gid int) ([]entry, error) {
@@ -69,6 +65,10 @@ func (b *Builder) contextFile(name string, c plan.Copy) (entry, error) {
 			return entry{}, err
 		}
 		e.content, e.sum, e.Size = h.Hex, h.Hex, info.Size()
+		e.Open = func() (io.ReadCloser, error) {
+			r, err := openSame(file, info)
+			return hashed(r, err, file, h.Hex)
+		}
 	case !info.IsDir():
 		return entry{}, fmt.Errorf("%s is neither file, directory nor link", name)
 	}
@@ -120,48 +120,4 @@ func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser
 	h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
 	b.Store.PutFileHash(file, info, h)
 	return h, nil
-}
-
-// sameFile is a file that must be, when it is closed, the one that was looked
-// at before it was opened.
-type sameFile struct {
-	*os.File
-	before fs.FileInfo
-}
-
-func openSame(file string, before fs.FileInfo) (io.ReadCloser, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	return sameAs(f, before)
-}
-
-// sameAs is a file that was opened, if it is the one that was looked at.
-func sameAs(f *os.File, before fs.FileInfo) (io.ReadCloser, error) {
-	s := &sameFile{f, before}
-	if err := s.check(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *sameFile) check() error {
-	now, err := s.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(now, s.before) || now.Size() != s.before.Size() || !now.ModTime().Equal(s.before.ModTime()) {
-		return fmt.Errorf("%s: %w", s.Name(), ErrChanged)
-	}
-	return nil
-}
-
-func (s *sameFile) Close() error {
-	err := s.check()
-	if e := s.File.Close(); err == nil {
-		err = e
-	}
-	return err
 }

@@ -156,10 +156,15 @@ func (t *contextTree) file(e layers.Entry) (entry, error) {
 		}
 		return sameAs(f, info)
 	}
-	out.Open = open
+	var sum string
+	out.Open = func() (io.ReadCloser, error) {
+		r, err := open()
+		return hashed(r, err, name, sum)
+	}
 	out.load = func() (string, error) {
 		h, err := t.b.hash(filepath.Join(t.dir, name), info, open)
-		return h.Hex, err
+		sum = h.Hex
+		return sum, err
 	}
 	return out, nil
 }

@@ -183,6 +183,10 @@ func TestHostileContextThatChangesWhileItIsRead(t *testing.T) {
 			info, err := os.Stat(f)
 			return errors.Join(err, os.WriteFile(f+"2", []byte("z"), 0o600), os.Chtimes(f+"2", info.ModTime(), info.ModTime()), os.Rename(f+"2", f))
 		},
+		"the same to look at": func(f string) error { // as within one tick of the clock
+			info, err := os.Stat(f)
+			return errors.Join(err, os.WriteFile(f, []byte("z"), 0o600), os.Chtimes(f, info.ModTime(), info.ModTime()))
+		},
 		"a secret": func(f string) error { return errors.Join(os.Remove(f), os.Link(out, f)) },
 		"gone":     os.Remove,
 	} {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/cache"
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 )
@@ -28,6 +30,10 @@ func hint(err error) string {
 		return "--format oci gives the image OCI's media types, --compression gzip compresses for everybody"
 	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), syscall.ENOSPC.Error()): // the sandbox tells errors as text
 		return "make room there, or name another place: --cache-dir and TMPDIR say where kanso keeps things"
+	case errors.Is(err, cache.ErrForeign), errors.Is(err, syscall.EROFS):
+		return "--cache-dir names another place for what kanso keeps, or set KANSO_CACHE_DIR"
+	case errors.Is(err, oci.ErrChanged), errors.Is(err, layers.ErrSize):
+		return "something writes to it: build again when that is done, or keep it out by .dockerignore"
 	case errors.Is(err, syscall.EDQUOT):
 		return "your quota there is used up: --cache-dir names another place"
 	case errors.Is(err, sandbox.ErrUnsupported), errors.Is(err, oci.ErrNoRunner):

@@ -24,6 +24,10 @@ import (
 // format is not touched.
 const format = "kanso cache 1\n"
 
+// ErrForeign is wrapped by the error for a directory that another user or another
+// version of kanso keeps a cache in.
+var ErrForeign = errors.New("not a cache of ours")
+
 // The directories of a cache.
 const (
 	layersDir   = "layers"   // by step key
@@ -115,7 +119,7 @@ func private(dir string) error {
 		return err
 	}
 	if uid, ok := ownerOf(info); ok && uid != os.Getuid() {
-		return fmt.Errorf("it belongs to the user with the id %d", uid)
+		return fmt.Errorf("%w: it belongs to the user with the id %d", ErrForeign, uid)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return os.Chmod(dir, 0o700)
@@ -130,7 +134,7 @@ func (d *Dir) checkFormat() error {
 		return writeWhole(file, filepath.Dir(file), []byte(format))
 	}
 	if err == nil && string(data) != format {
-		return fmt.Errorf("it has the format %q, not %q", strings.TrimSpace(string(data)), strings.TrimSpace(format))
+		return fmt.Errorf("%w: it has the format %q, not %q", ErrForeign, strings.TrimSpace(string(data)), strings.TrimSpace(format))
 	}
 	return err
 }
