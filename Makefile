@@ -72,9 +72,10 @@ modes: build
 memory: build
 	testdata/e2e/memory.sh 2G 10G
 
-# Builds are killed at random moments, and the next one has to be right; N=500 says how often.
+# Builds are killed at random moments, N times, or run out of space, FULL times; the next one has to be right.
 soak: build
 	testdata/e2e/soak.sh $(or $(N),500)
+	testdata/e2e/full.sh $(or $(FULL),50)
 
 # A layer of SIZE over connections that are cut ten times.
 resume: build

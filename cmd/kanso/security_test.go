@@ -19,7 +19,9 @@ func TestSecurityNamesItsTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := map[string]map[string]*ast.FuncDecl{"oci": testsOf(t, "../../oci"), "layers": testsOf(t, "../../layers")}
+	tests := map[string]map[string]*ast.FuncDecl{
+		"oci": testsOf(t, "../../oci"), "layers": testsOf(t, "../../layers"), "cache": testsOf(t, "../../layers/cache"),
+	}
 	counts := map[string]int{}
 	for _, m := range regexp.MustCompile("(?m)^\\| (.+) \\| `(\\w+)\\.(\\w+)` \\|$").FindAllStringSubmatch(string(data), -1) {
 		what, pkg, name := m[1], m[2], m[3]
@@ -35,6 +37,32 @@ func TestSecurityNamesItsTests(t *testing.T) {
 	}
 	if counts["oci"] < 45 || counts["layers"] < 60 {
 		t.Errorf("%d rows of registries, %d of archives", counts["oci"], counts["layers"])
+	}
+}
+
+// TestSecurityNamesItsScripts reads the rows that name scripts: each is there and is
+// run by make or by CI.
+func TestSecurityNamesItsScripts(t *testing.T) {
+	root := filepath.Join("..", "..")
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	runs := read("Makefile") + read(".ci/run")
+	rows := regexp.MustCompile("(?m)^\\| (.+) \\| `(testdata/[\\w/.]+)` \\|$").FindAllStringSubmatch(read("SECURITY.md"), -1)
+	if len(rows) == 0 {
+		t.Error("there are none")
+	}
+	for _, m := range rows {
+		if info, err := os.Stat(filepath.Join(root, m[2])); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("%s: there is no %s", m[1], m[2])
+		}
+		if !strings.Contains(runs, m[2]) {
+			t.Errorf("%s: nothing runs %s", m[1], m[2])
+		}
 	}
 }
 

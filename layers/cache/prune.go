@@ -56,7 +56,7 @@ func (d *Dir) prune(ctx context.Context, p Policy) (Pruned, error) {
 	if err != nil {
 		return out, err
 	}
-	oldest, err := d.oldestSession()
+	builds, err := d.sessions()
 	if err != nil {
 		return out, err
 	}
@@ -72,7 +72,7 @@ func (d *Dir) prune(ctx context.Context, p Policy) (Pruned, error) {
 		if !over || p.Only != nil && !p.Only(e) {
 			continue
 		}
-		removed, err := d.evict(ctx, e, oldest)
+		removed, err := d.evict(ctx, e, builds)
 		if err != nil {
 			return out, err
 		}
@@ -87,12 +87,11 @@ func (d *Dir) prune(ctx context.Context, p Policy) (Pruned, error) {
 }
 
 // evict removes an entry unless a build that is running uses it.
-func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error) {
-	inUse := func(t time.Time) bool { return !oldest.IsZero() && !t.Before(oldest) }
+func (d *Dir) evict(ctx context.Context, e Entry, builds running) (bool, error) {
 	if e.Kind == KindTree || e.Kind == KindMount {
-		return d.evictLocked(ctx, e, inUse(e.Used))
+		return d.evictLocked(ctx, e, builds.uses(e.Used))
 	}
-	if inUse(e.Used) {
+	if builds.uses(e.Used) {
 		return false, nil
 	}
 	aside := filepath.Join(d.root, tempDir, "evicted-"+nameOf(e.path))
@@ -103,7 +102,7 @@ func (d *Dir) evict(ctx context.Context, e Entry, oldest time.Time) (bool, error
 		return true, d.o.Remove(ctx, aside)
 	}
 	info, err := os.Lstat(aside)
-	if err == nil && inUse(usedAt(aside, info)) { // somebody found it a moment ago
+	if err == nil && builds.uses(usedAt(aside, info)) { // somebody found it a moment ago
 		return false, os.Rename(aside, e.path)
 	}
 	return true, os.Remove(aside)

@@ -46,29 +46,46 @@ func (s session) end() error {
 	return s.l.close()
 }
 
-// oldestSession is when the first of the builds that are running began. Notes
-// of builds that were killed are removed.
-func (d *Dir) oldestSession() (time.Time, error) {
+// running are the builds that are under way.
+type running struct {
+	since  time.Time // when the first of them began
+	now    time.Time // zero without a clock
+	others bool      // whether there are others than this one
+}
+
+// uses says whether something that was used at a time may be in use. What was
+// used in the future is so only if others run: the clock went back.
+func (r running) uses(t time.Time) bool {
+	return !r.since.IsZero() && !t.Before(r.since) && (r.others || r.now.IsZero() || !t.After(r.now))
+}
+
+// sessions looks which builds run. Notes of builds that were killed are removed.
+func (d *Dir) sessions() (running, error) {
 	entries, err := os.ReadDir(filepath.Join(d.root, sessionsDir))
 	if err != nil {
-		return time.Time{}, err
+		return running{}, err
 	}
-	oldest := time.Time{}
+	r := running{}
+	if d.o.Now != nil {
+		r.now = d.o.Now()
+	}
 	for _, e := range entries {
 		file := filepath.Join(d.root, sessionsDir, e.Name())
 		info, err := os.Stat(file)
 		if err != nil {
 			continue // it ended meanwhile
 		}
-		if file != d.session.l.f.Name() && d.abandoned(file, info) {
+		mine := file == d.session.l.f.Name()
+		if !mine && d.abandoned(file, info) {
 			os.Remove(file)
 			continue
 		}
-		if oldest.IsZero() || info.ModTime().Before(oldest) {
-			oldest = info.ModTime()
+		r.others = r.others || !mine
+		if r.since.IsZero() || info.ModTime().Before(r.since) {
+			r.since = info.ModTime()
 		}
 	}
-	return oldest, nil
+	return r, nil
 }
 
 // abandoned says whether nobody holds the lock of a session, or whether it is old
