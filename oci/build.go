@@ -69,6 +69,11 @@ type Builder struct {
 	Annotations map[string]string
 	// NoCache makes every layer again.
 	NoCache bool
+	// Project says whose build it is. What its steps left in the store, layers that
+	// a process made and what its caches hold, is found by its builds only: what
+	// a process makes depends on more than its key says, on what an index or a
+	// cache gave it.
+	Project string
 	// Name tells the image from others that are built with the same store, for
 	// saying what changed since it was built last.
 	Name string
@@ -223,7 +228,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	}
-	found, err := b.find(ctx, st, w.key)
+	found, err := b.find(ctx, st, w)
 	if err != nil {
 		return err
 	}
@@ -273,7 +278,7 @@ func (b *Builder) makeLayers(ctx context.Context, st *state, w work) (foundLayer
 	if err != nil {
 		return foundLayers{}, err
 	}
-	found, err := b.keep(w.key, list)
+	found, err := b.keep(b.storeKey(w), list)
 	if err == nil && w.runs {
 		st.ran++
 	}

@@ -80,7 +80,7 @@ func (f foundLayers) report(r *StepReport) error {
 	return nil
 }
 
-// keep remembers the layers that a step's key made, and returns them.
+// keep remembers the layers that were made under a key, and returns them.
 func (b *Builder) keep(key string, list []made) (foundLayers, error) {
 	var f foundLayers
 	descs, about := make([]v1.Descriptor, len(list)), make([]aboutMade, len(list))
@@ -102,18 +102,27 @@ func (b *Builder) keep(key string, list []made) (foundLayers, error) {
 	return f, nil
 }
 
+// storeKey is what the layers of a step are kept under: what a process made is
+// its project's.
+func (b *Builder) storeKey(w work) string {
+	if !w.runs || b.Project == "" {
+		return w.key
+	}
+	return w.key + " of " + b.Project
+}
+
 // find looks the layers of a step up: in the store, where they count only with
 // the lists of what is in them, which later steps may ask for; then in images
 // that were pushed before.
-func (b *Builder) find(ctx context.Context, st *state, key string) (foundLayers, error) {
+func (b *Builder) find(ctx context.Context, st *state, w work) (foundLayers, error) {
 	if b.NoCache {
 		return foundLayers{}, nil
 	}
-	f, err := b.stored(key)
+	f, err := b.stored(b.storeKey(w))
 	if err != nil || len(f.list) > 0 {
 		return f, err
 	}
-	f = b.Remembered.find(ctx, key, st.hashes()[:st.own], st.base.Platform)
+	f = b.Remembered.find(ctx, w.key, st.hashes()[:st.own], st.base.Platform)
 	if b.Secrecy.Stop && slices.ContainsFunc(f.list, func(l foundLayer) bool { return len(l.found) > 0 }) {
 		return foundLayers{}, nil // where they are is known again once it is made
 	}

@@ -138,7 +138,7 @@ func (m *mounter) holdCaches(ctx context.Context, list []plan.Mount) ([]string, 
 		if err != nil {
 			return nil, fmt.Errorf("cache %s: %w", p.ID, err)
 		}
-		keys[i] = newKey("mount").add("trees", m.r.Trees()).add("id", cmp.Or(p.ID, path.Clean(p.Target))).add("from", from...).
+		keys[i] = newKey("mount").add("project", m.b.Project).add("trees", m.r.Trees()).add("id", cmp.Or(p.ID, path.Clean(p.Target))).add("from", from...).
 			add("path", p.Path).add("owner", strconv.Itoa(p.UID), strconv.Itoa(p.GID), p.Mode.String()).sum()
 		order = append(order, i)
 	}

@@ -120,6 +120,45 @@ func TestWhatIsWrittenIntoMountsIsThrownAway(t *testing.T) {
 	}
 }
 
+// What a process left, in a cache or as a layer, is its project's: it may have
+// been given anything by an index or a cache.
+func TestWhatAProcessLeftIsItsProjects(t *testing.T) {
+	base := runBase(t, usual()...)
+	b, out := running(t, way{sandbox.ModeOverlay, ""}, map[string]string{"a": "x"})
+	step := func(project string, steps ...plan.Step) *oci.Image {
+		t.Helper()
+		out.Reset()
+		b.Project = project
+		img, err := b.Build(t.Context(), plan.Plan{Stages: []plan.Stage{{Base: base, Steps: steps}}})
+		if err != nil {
+			t.Fatal(err, out.String())
+		}
+		return img
+	}
+	r := run("write", "/c/f")
+	r.Mounts = []plan.Mount{{Type: plan.MountCache, Target: "/c", ID: "one"}}
+	see := run("show", "/c")
+	see.Mounts = r.Mounts
+	files := plan.Copy{Files: []string{"a"}, Dest: "/src"}
+	step("/evil", files, r, see)
+	if got := out.String(); got != "drwxr-xr-x /c f\n" {
+		t.Errorf("its own cache has %q", got)
+	}
+	other := step("/good", files, see)
+	if got := out.String(); got != "drwxr-xr-x /c\n" || other.Ran != 1 {
+		t.Errorf("another project's cache has %q, %d steps ran", got, other.Ran)
+	}
+	if !other.Steps[0].Cached {
+		t.Error("files that are known make no layer of their own")
+	}
+	if again := step("/good", files, see); again.Ran != 0 || digest(t, again) != digest(t, other) {
+		t.Errorf("again, %d steps ran", again.Ran)
+	}
+	if same := step("/evil", files, see); same.Ran != 1 || digest(t, same) != digest(t, other) {
+		t.Errorf("in the other project, %d steps ran, and the image is another one", same.Ran)
+	}
+}
+
 func TestCachesLastFromBuildToBuild(t *testing.T) {
 	base := runBase(t, usual()...)
 	for name, w := range ways() {

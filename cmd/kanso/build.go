@@ -205,7 +205,11 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		return err
 	}
 	defer remove()
-	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(root, manager) }}
+	project, err := projectOf(root, dir.Scratch())
+	if err != nil {
+		return err
+	}
+	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(project, manager) }}
 	access, err := lend.access(ctx)
 	if err != nil {
 		return err
@@ -226,7 +230,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
-			Secrecy: b.secrecy(t.Plan), Ahead: t.ahead, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Secrecy: b.secrecy(t.Plan), Ahead: t.ahead, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

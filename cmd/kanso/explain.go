@@ -70,7 +70,12 @@ func (a *app) explanation(ctx context.Context, e explainFlags, d dockerfileFlags
 		}
 		t.tags = []name.Tag{tag}
 	}
+	project, err := projectOf(r.Context, dir.Scratch())
+	if err != nil {
+		return nil, err
+	}
 	b := oci.Builder{
+		Project: project,
 		Context: r.Context, Contexts: i.Contexts, Client: client, Store: dir, StepEnv: i.StepEnv, Time: date, Created: date,
 		Compression: packing, Name: imageName(r.Context, i.Key, d), Remembered: e.remember.memory(client, t, true), Now: now,
 	}

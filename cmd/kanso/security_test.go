@@ -21,6 +21,12 @@ func TestSecurityNamesItsTests(t *testing.T) {
 	}
 	tests := map[string]map[string]*ast.FuncDecl{
 		"oci": testsOf(t, "../../oci"), "layers": testsOf(t, "../../layers"), "cache": testsOf(t, "../../layers/cache"),
+		"sandbox": testsOf(t, "../../layers/sandbox"), "secrets": testsOf(t, "../../layers/secrets"), "main": testsOf(t, "."),
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| (.+) \\| `(testdata/[^`]+)` \\|$").FindAllStringSubmatch(string(data), -1) {
+		if _, err := os.Stat(filepath.Join("..", "..", m[2])); err != nil {
+			t.Errorf("%s: %v", m[1], err)
+		}
 	}
 	counts := map[string]int{}
 	for _, m := range regexp.MustCompile("(?m)^\\| (.+) \\| `(\\w+)\\.(\\w+)` \\|$").FindAllStringSubmatch(string(data), -1) {
