@@ -371,3 +371,7 @@ func placeFile(to string, c content) (err error) {
 // HoldsSeveral says whether several images can be written to the place, each
 // under its own name.
 func (o Output) HoldsSeveral() bool { return o.Kind == kindLayout && o.Tag == "" }
+
+// HoldsAttachments says whether what is attached to an image can be written
+// there, too.
+func (o Output) HoldsAttachments() bool { return o.Kind != kindDockerArchive }

@@ -105,6 +105,11 @@ type Image struct {
 	Found []secrets.Finding
 	// Ran counts the steps that started a process, in all stages.
 	Ran int
+	// Bases are all images that were built on or copied from, in the order of the
+	// plan, each once.
+	Bases []Base
+	// Copied tells of every Copy step.
+	Copied []CopyReport
 }
 
 // A StepReport tells what became of a step.
@@ -152,7 +157,9 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 	out := &Image{Image: img, Base: st.base, Steps: reports(states), Found: b.Secrecy.unallowed(st.found)}
 	for _, st := range states {
 		out.Ran += st.ran
+		out.Copied = append(out.Copied, st.copied...)
 	}
+	out.Bases = basesOf(states)
 	return out, nil
 }
 

@@ -23,6 +23,7 @@ type state struct {
 	split   int                    // how many of them are those of steps that made several
 	dirs    map[string]layers.File // directories that our own steps wrote, by path
 	reports []StepReport
+	copied  []CopyReport
 	ran     int
 	created v1.Time
 
@@ -133,7 +134,7 @@ func (st *state) fork(r *running) *state {
 	for k, v := range st.dirs {
 		c.dirs[k] = v
 	}
-	c.reports, c.ran, c.parts = nil, 0, map[string]keyParts{}
+	c.reports, c.copied, c.ran, c.parts = nil, nil, 0, map[string]keyParts{}
 	return &c
 }
 

@@ -26,6 +26,7 @@ type buildRun struct {
 	sandbox  sandboxFlags
 	docker   dockerfileFlags
 	remember rememberFlags
+	attests  attestFlags
 	cache    *string
 
 	projectOnly                              []string // flags
@@ -64,6 +65,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	b.registry.add(c)
 	b.sandbox.add(c)
 	b.remember.add(c)
+	b.attests.add(c)
 	b.cache = cacheFlag(c)
 	f := c.Flags()
 	f.StringArrayVar(&b.ssh, "ssh", nil, "with -f: an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
@@ -155,7 +157,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	if len(b.notes) > 0 && b.format == "docker" {
 		return nil, options, usagef("--annotation needs --format oci: Docker's media types have none")
 	}
-	if err := errors.Join(b.compressed(), b.remember.check(), b.scanned()); err != nil {
+	if err := errors.Join(b.compressed(), b.remember.check(), b.scanned(), b.attests.check()); err != nil {
 		return nil, options, err
 	}
 	g, err := newGoal(b.outputs)
@@ -169,6 +171,9 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 		b.format = "oci"
 	}
 	b.push = b.push || g.push
+	if err := b.attests.fits(g, b.push); err != nil {
+		return nil, options, err
+	}
 	for _, o := range g.outputs {
 		options.Outputs = append(options.Outputs, o.Path)
 	}
@@ -242,6 +247,9 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			return err
 		}
 		b.tellOfSecrets(t.built.Found)
+		if err := b.attest(ctx, &builder, t); err != nil {
+			return err
+		}
 	}
 	return nil
 }

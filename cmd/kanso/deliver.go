@@ -21,6 +21,8 @@ type target struct {
 	ahead *oci.Ahead // nil if it is not pushed
 	built *oci.Image // nil if the image is untouched, or not built yet
 	ref   string     // where it is, once it is there
+	// attached is what goes beside it.
+	attached []oci.Attachment
 }
 
 // targets says where the images go, and refuses what cannot be built.
@@ -117,6 +119,9 @@ func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, r r
 	var digests []string
 	for _, t := range images {
 		if t.Untouched {
+			if b.attests.wanted() {
+				b.warn("the base is used as it is: nothing is attached to " + t.Base())
+			}
 			t.ref = t.Base()
 			digests = append(digests, t.ref)
 			continue
@@ -128,7 +133,7 @@ func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, r r
 		digests = append(digests, digest.String())
 		t.ref = digest.String()
 		for _, o := range g.outputs {
-			if err := oci.WriteArchive(ctx, o, t.built, t.archiveName()); err != nil {
+			if err := oci.WriteAttached(ctx, o, t.built, t.archiveName(), t.attached); err != nil {
 				return err
 			}
 		}
@@ -220,7 +225,7 @@ func push(ctx context.Context, client *oci.Client, t *target) ([]string, error) 
 		}
 		lines = append(lines, ref.String())
 	}
-	return lines, nil
+	return lines, attach(ctx, client, t)
 }
 
 // A goal is where the command line wants images.
