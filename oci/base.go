@@ -63,7 +63,10 @@ func (c *Client) Base(ctx context.Context, ref, platform string) (Base, error) {
 		return Base{}, fmt.Errorf("base %s: %w", ref, err)
 	}
 	b.Ref = ref
-	return c.checked(b, want)
+	if b, err = c.checked(b, want); err != nil {
+		return Base{}, err
+	}
+	return b, c.checkPin(b)
 }
 
 func (c *Client) base(ctx context.Context, ref string, want *v1.Platform) (Base, error) {

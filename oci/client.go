@@ -71,6 +71,9 @@ type Client struct {
 	Progress Progress
 	// Cache keeps manifests, configurations and layers; it may be nil.
 	Cache Blobs
+	// Pins are digests that bases have to have, by their references; a registry is
+	// asked for them and not for what a tag has become.
+	Pins map[string]v1.Hash
 	// Now is the clock that says when a registry wants to be asked again; nil
 	// waits by our own rule.
 	Now func() time.Time

@@ -32,7 +32,7 @@ func (c *Client) registryBase(ctx context.Context, s string, want *v1.Platform) 
 	if climbs(ref.Context().RepositoryStr()) {
 		return Base{}, errors.New("a repository is no path that climbs")
 	}
-	places, err := c.places(ref)
+	places, err := c.places(c.pinned(s, ref))
 	if err != nil {
 		return Base{}, err
 	}

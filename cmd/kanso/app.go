@@ -138,7 +138,7 @@ func (a *app) root() *cobra.Command {
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(a.buildVerb(), a.planVerb(), a.filesVerb(), a.doctorVerb(), a.runVerb(), a.registryVerb(), a.cacheVerb(), a.versionVerb())
+	c.AddCommand(a.buildVerb(), a.planVerb(), a.filesVerb(), a.doctorVerb(), a.runVerb(), a.verifyVerb(), a.registryVerb(), a.cacheVerb(), a.versionVerb())
 	return c
 }
 

@@ -55,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"tree":     tree,
 			"contents": contents,
 			"log":      requests,
+			"tamper":   tamper,
+			"attached": attached,
 		},
 	})
 }

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/kanso-build/kanso/layers/cache"
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// A verifyRun is one run of the verb verify.
+type verifyRun struct {
+	*app
+	registry registryFlags
+	sandbox  sandboxFlags
+	cache    *string
+
+	statement, base, platform, report string
+	contexts, secrets, ssh, lend      []string
+}
+
+func (a *app) verifyVerb() *cobra.Command {
+	v := &verifyRun{app: a}
+	c := &cobra.Command{
+		Use:   "verify IMAGE [DIR]",
+		Short: "Build an image again and compare",
+		Long: `Build an image again from the statement that build --provenance attached to it, with the
+files in DIR (else in the current directory): the project, or the context of the
+Dockerfile. Every step is carried out anew, on the bases of then, with the versions of
+Python packages of then. If the result is the same image, byte for byte, the answer is
+"identical" and the exit status 0; if not, it names the files in which they differ, and
+the status is 1.
+
+The statement is not signed. What it says is run in the sandbox, with what a build is
+lent: verify images of projects that you would build.`,
+		Example: `  kanso verify registry.example/team/zenml:v1
+  kanso verify registry.example/team/zenml:v1 --statement registry.example/team/zenml@sha256:... project`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("kanso verify needs an image")
+			}
+			if len(args) > 2 {
+				return usagef("kanso verify takes an image and one directory, not %d", len(args)-1)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 1 {
+				dir = args[1]
+			}
+			return v.run(c.Context(), args[0], dir)
+		},
+	}
+	v.registry.add(c)
+	v.sandbox.add(c)
+	v.cache = cacheFlag(c)
+	f := c.Flags()
+	f.StringVar(&v.statement, "statement", "", "the statement in `FILE`, or of another IMAGE, else the one that is attached to the image")
+	f.StringVar(&v.base, "base", "", "where the base is now, `IMAGE`, if it is not where it was")
+	f.StringVar(&v.platform, "platform", "", "`OS/ARCH[/VARIANT]` of the image")
+	f.StringArrayVar(&v.contexts, "build-context", nil, "where a further context is, `NAME=DIR` (repeatable)")
+	f.StringArrayVar(&v.secrets, "secret", nil, "a file for steps that ask for it: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
+	f.StringArrayVar(&v.ssh, "ssh", nil, "an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
+	f.StringArrayVar(&v.lend, "lend", []string{"pip", "uv", "apt"}, "lend steps the host's settings for `NAME`, pip, uv or apt, or none: index, proxy, certificates, cache (repeatable)")
+	f.StringVar(&v.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
+	return c
+}
+
+func (v *verifyRun) run(ctx context.Context, image, dir string) (err error) {
+	show, err := v.display(v.report)
+	if err != nil {
+		return err
+	}
+	defer show.close()
+	if err := v.check(); err != nil {
+		return err
+	}
+	store, err := v.openCache(ctx, *v.cache)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	client, err := v.client(v.registry, store, show)
+	if err != nil {
+		return err
+	}
+	have, err := client.Base(ctx, image, v.platform)
+	if err != nil {
+		return err
+	}
+	origin, err := v.origin(ctx, client, have)
+	if err != nil {
+		return err
+	}
+	client.Pins = maps.Clone(origin.Bases)
+	if err := v.moved(&origin, client); err != nil {
+		return err
+	}
+	built, err := v.build(ctx, client, store, show, origin, dir)
+	if err != nil {
+		return fmt.Errorf("build again: %w", err)
+	}
+	return v.compare(ctx, show, origin, have, built)
+}
+
+// check reads the flags that can be wrong before anything is done.
+func (v *verifyRun) check() error {
+	for _, name := range v.lend {
+		if !slices.Contains([]string{"pip", "uv", "apt", "none"}, name) {
+			return usagef("--lend %s: want pip, uv, apt or none", name)
+		}
+	}
+	for _, c := range v.contexts {
+		if name, dir, ok := strings.Cut(c, "="); !ok || name == "" || dir == "" {
+			return usagef("--build-context %s: want NAME=DIR", c)
+		}
+	}
+	return v.sandbox.check()
+}
+
+// origin reads the statement that there is about the image.
+func (v *verifyRun) origin(ctx context.Context, client *oci.Client, have oci.Base) (oci.Origin, error) {
+	from := have
+	if v.statement != "" {
+		data, err := os.ReadFile(v.statement)
+		if err == nil {
+			return readable(oci.ReadOrigin(data))
+		}
+		if from, err = client.Base(ctx, v.statement, v.platform); err != nil {
+			return oci.Origin{}, fmt.Errorf("--statement: it is neither a file nor an image: %w", err)
+		}
+	}
+	list, err := client.Provenances(ctx, from)
+	if err != nil {
+		return oci.Origin{}, err
+	}
+	for _, o := range list {
+		if o.Image == from.Digest {
+			return readable(o, nil)
+		}
+	}
+	if len(list) > 0 {
+		return readable(list[0], nil)
+	}
+	return oci.Origin{}, hinted(fmt.Errorf("image %s (%s): no statement of how it was made is attached to it", from.Ref, from.Digest),
+		"kanso build --provenance attaches one; --statement names that of another image, or a file")
+}
+
+// readable refuses an origin that cannot be built from.
+func readable(o oci.Origin, err error) (oci.Origin, error) {
+	if err == nil && o.Redacted {
+		err = errors.New("its statement leaves out secrets that are part of the plan: it cannot be built again from it")
+	}
+	return o, err
+}
+
+// moved puts the base of --base in the place of the one that the plan names. It
+// has to be the same image.
+func (v *verifyRun) moved(o *oci.Origin, client *oci.Client) error {
+	if v.base == "" {
+		return nil
+	}
+	var was []string
+	for _, s := range o.Plan.Stages {
+		if s.Base != "" && s.Base != oci.Scratch && !slices.Contains(was, s.Base) {
+			was = append(was, s.Base)
+		}
+	}
+	if len(was) != 1 {
+		return usagef("--base: the image has %d bases: %s", len(was), strings.Join(was, ", "))
+	}
+	o.Plan.Stages = slices.Clone(o.Plan.Stages)
+	for i, s := range o.Plan.Stages {
+		if s.Base == was[0] {
+			o.Plan.Stages[i].Base = v.base
+		}
+	}
+	if want, ok := client.Pins[was[0]]; ok {
+		client.Pins[v.base] = want
+	}
+	return nil
+}
+
+// build carries the plan out with nothing from earlier builds but what bases
+// and downloads there are.
+func (v *verifyRun) build(ctx context.Context, client *oci.Client, store *cache.Dir, show display, o oci.Origin, dir string) (*oci.Image, error) {
+	root, contexts, err := v.places(o, dir)
+	if err != nil {
+		return nil, err
+	}
+	private, remove, err := v.env.private()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	access, err := v.access(ctx, store, root, private, o.Requirements)
+	if err != nil {
+		return nil, err
+	}
+	b := oci.Builder{
+		Context: root, Contexts: contexts, Client: client, Store: store, Runner: v.sandbox.runner(v.app, store), IDs: sandbox.IDs(v.sandbox.ids),
+		Access: access, StepEnv: v.stepEnv(o.Plan), Time: o.Time, Created: o.Time, Format: o.Format, Git: v.checkout, Annotations: o.Annotations, Compression: o.Compression,
+		NoCache: true, Name: "verify\n" + root, Output: show.output(), Progress: show, Now: now, Secrets: map[string]string{},
+	}
+	list, err := v.app.secrets(v.secrets, private)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		b.Secrets[s.id] = s.file
+	}
+	if o.Source == sourceZenML {
+		if b.Mounts, err = secretMounts(list); err != nil {
+			return nil, err
+		}
+	}
+	if b.Agents, err = v.agents(v.ssh); err != nil {
+		return nil, err
+	}
+	return b.Build(ctx, o.Plan)
+}
+
+// stepEnv are the variables that steps name and no plan holds, from the host.
+func (v *verifyRun) stepEnv(p plan.Plan) map[string]string {
+	out := map[string]string{}
+	for _, s := range p.Stages {
+		for _, step := range s.Steps {
+			var names []string
+			switch step := step.(type) {
+			case plan.Install:
+				names = step.Env
+			case plan.Run:
+				names = step.Env
+			}
+			for _, name := range names {
+				out[name] = v.env[name]
+			}
+		}
+	}
+	v.redact.add(slices.Collect(maps.Values(out))...)
+	return out
+}
+
+// places are where the files of the plan are: its context, and further ones.
+func (v *verifyRun) places(o oci.Origin, dir string) (root string, contexts map[string]string, err error) {
+	if o.Source == sourceZenML {
+		root, err = resolve.SourceRoot(dir, "", v.env)
+	} else if root, err = filepath.Abs(dir); err == nil {
+		err = isDir(root)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("files to build from: %w", err)
+	}
+	contexts = map[string]string{}
+	for name, rel := range o.Contexts {
+		if rel != "" && filepath.IsLocal(filepath.FromSlash(rel)) {
+			contexts[name] = filepath.Join(root, filepath.FromSlash(rel))
+		}
+	}
+	for _, c := range v.contexts {
+		name, place, _ := strings.Cut(c, "=")
+		if contexts[name], err = filepath.Abs(place); err != nil {
+			return "", nil, fmt.Errorf("--build-context %s: %w", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Contexts)) {
+		if contexts[name] == "" {
+			return "", nil, usagef("the image has files of another context: --build-context %s=DIR says where it is", name)
+		}
+	}
+	return root, contexts, nil
+}
+
+// access is what package managers are lent: as for a build, and the versions
+// that they have to install.
+func (v *verifyRun) access(ctx context.Context, store *cache.Dir, root, private string, requirements []string) (map[string]oci.Access, error) {
+	l := lender{a: v.app, dir: private, caches: func(manager string) (string, error) { return store.Packages(root, manager) }}
+	access, err := l.access(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for manager := range access {
+		if !slices.Contains(v.lend, manager) {
+			access[manager] = oci.Access{}
+		}
+	}
+	if len(requirements) == 0 {
+		return access, nil
+	}
+	m, err := l.write("versions.txt", strings.Join(requirements, "\n")+"\n")
+	if err != nil {
+		return nil, fmt.Errorf("versions of packages: %w", err)
+	}
+	for manager, variable := range map[string]string{"pip": "PIP_CONSTRAINT", "uv": "UV_CONSTRAINT"} {
+		x := access[manager]
+		x.Env, x.Mounts = append(x.Env, variable+"="+m.Target), append(x.Mounts, m)
+		access[manager] = x
+	}
+	return access, nil
+}
+
+// compare says what came of it.
+func (v *verifyRun) compare(ctx context.Context, show display, o oci.Origin, have oci.Base, built *oci.Image) error {
+	digest, err := built.Digest()
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	out := &errWriter{w: v.stdout}
+	if digest == have.Digest {
+		show.close()
+		fmt.Fprintf(out, "identical %s\n", digest)
+		return out.err
+	}
+	found, err := oci.Differences(ctx, have.Image, built.Image)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", have.Ref, err)
+	}
+	show.close()
+	fmt.Fprintf(out, "different: %s, built again %s\n", have.Digest, digest)
+	if o.Image != have.Digest && o.Image != (v1.Hash{}) {
+		fmt.Fprintf(out, "statement: it is about %s\n", o.Image)
+	}
+	for _, d := range found {
+		fmt.Fprintln(out, d)
+	}
+	return errors.Join(out.err, statusError(exitFailed))
+}
