@@ -16,16 +16,19 @@ const builderID = "https://github.com/kanso-build/kanso"
 
 // attestFlags ask for documents that are attached to images.
 type attestFlags struct {
-	provenance string
-	builder    string
+	provenance, sbom string
+	builder          string
 
-	statement bool
+	statement, list bool
+	added           bool // of the list: without the base's layers
 }
 
 func (f *attestFlags) add(c *cobra.Command) {
 	s := c.Flags()
 	s.StringVar(&f.provenance, "provenance", "false", "attach a statement of how the image was made (in-toto, SLSA; not signed), which kanso verify reads")
 	s.Lookup("provenance").NoOptDefVal = "true"
+	s.StringVar(&f.sbom, "sbom", "false", "attach a list of the packages in the image (SPDX 2.3); with added `EXTENT` those of the base are left out and its layers stay where they are")
+	s.Lookup("sbom").NoOptDefVal = "true"
 	s.StringVar(&f.builder, "builder-id", builderID, "with --provenance: the `URI` of who answers for the build")
 }
 
@@ -39,11 +42,16 @@ func (f *attestFlags) check() (err error) {
 			return usagef("--provenance %s: want true or false", f.provenance)
 		}
 	}
+	if f.added = f.sbom == "added"; f.added {
+		f.list = true
+	} else if f.list, err = strconv.ParseBool(f.sbom); err != nil {
+		return usagef("--sbom %s: want true, false or added", f.sbom)
+	}
 	return nil
 }
 
 // wanted says whether there is anything to attach.
-func (f *attestFlags) wanted() bool { return f.statement }
+func (f *attestFlags) wanted() bool { return f.statement || f.list }
 
 // fits says whether what is attached has a place where images go.
 func (f *attestFlags) fits(g *goal, push bool) error {
@@ -63,6 +71,13 @@ func (f *attestFlags) fits(g *goal, push bool) error {
 
 // attest makes what is attached to an image.
 func (b *buildRun) attest(ctx context.Context, builder *oci.Builder, t *target) error {
+	if b.attests.list {
+		a, err := builder.SBOM(ctx, t.built, b.attests.added, version)
+		if err != nil {
+			return err
+		}
+		t.attached = append(t.attached, a)
+	}
 	if !b.attests.statement {
 		return nil
 	}

@@ -144,7 +144,11 @@ func carryAttachments(from string, to name.Tag, img v1.Image) error {
 // attached IMAGE TYPE prints what of a type is attached to an image.
 func attached(ts *testscript.TestScript, neg bool, args []string) {
 	c := &oci.Client{}
-	base, err := c.Base(context.Background(), strings.ReplaceAll(args[0], "oci:", "oci:"+ts.MkAbs(".")+"/"), "")
+	ref := args[0]
+	if kind, place, ok := strings.Cut(ref, ":"); ok && strings.HasPrefix(kind, "oci") {
+		ref = kind + ":" + ts.MkAbs(place)
+	}
+	base, err := c.Base(context.Background(), ref, "")
 	ts.Check(err)
 	list, err := c.Attachments(context.Background(), base, args[1])
 	ts.Check(err)
