@@ -20,6 +20,8 @@ fi
 need python3 python3
 need docker-registry docker-registry
 need skopeo skopeo
+need dockerd docker.io
+export DOCKER=${DOCKER:-/usr/bin/docker} # the client of the same package: later ones build with a plugin that may not be there
 need buildah buildah uidmap fuse-overlayfs crun
 tools=${BUILDKIT_TOOLS:-$CACHE/tools}
 if [ -x "$ROOT/testdata/tools/tools.sh" ]; then tools=$("$ROOT/testdata/tools/tools.sh"); fi
