@@ -44,7 +44,11 @@ func installed(p string) bool {
 			return rest != top+"/direct_url.json" || !strings.HasSuffix(top, ".dist-info")
 		}
 	}
-	for _, dir := range []string{"usr/lib/", "usr/share/", "lib/", "usr/local/lib/python", "opt/venv/lib/python"} {
+	for _, dir := range []string{
+		"usr/lib/", "usr/lib64/", "usr/share/", "usr/include/", "usr/src/", "usr/bin/", "usr/sbin/", "lib/", "lib64/", "bin/", "sbin/",
+		"usr/local/lib/python", "opt/venv/lib/python", "opt/conda/pkgs/", "opt/conda/lib/",
+		"var/lib/apt/", "var/lib/dpkg/", "var/lib/rpm/", "var/cache/apt/", "var/cache/debconf/", // descriptions of packages have example URLs
+	} {
 		if strings.HasPrefix(p, dir) {
 			return true
 		}
