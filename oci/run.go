@@ -177,13 +177,13 @@ func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner
 		return cmd, nil, err
 	}
 	m := &mounter{b: b, st: st, r: r}
-	release = func() {
+	end := func() {
 		m.release()
 		trees()
 	}
 	defer func() {
 		if err != nil {
-			release()
+			end()
 		}
 	}()
 	if cmd, err = b.command(ctx, st, x); err != nil {
@@ -192,7 +192,7 @@ func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner
 	cmd.Lowers = lowers
 	mounts, err := m.mounts(ctx, x.run.Mounts)
 	cmd.Mounts = slices.Concat(cmd.Mounts, mounts, x.mounts)
-	return cmd, release, err
+	return cmd, end, err
 }
 
 // attempt runs a command once and keeps what it changed.
