@@ -102,6 +102,22 @@ func (l *Listing) Keep(p string, data []byte) {
 	l.Files[p] = data
 }
 
+// Users is the part of the list that says who the users are: that of etc, and all
+// of it if links may lead to them.
+func (l Listing) Users() Listing {
+	out := Listing{Files: l.Files}
+	for _, e := range l.Entries {
+		if e.Path != "." && e.Path != "etc" && !kept(e.Path) {
+			continue
+		}
+		if e.Mode&fs.ModeSymlink != 0 || e.HardLink {
+			return l
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	return out
+}
+
 // An oddName has the names of an entry that JSON cannot hold: they are bytes,
 // not text.
 type oddName struct {

@@ -21,6 +21,9 @@ import (
 // holds, by its diff id.
 const listingKind = "listing-2"
 
+// usersKind is that of what a layer says of the user database.
+const usersKind = "users-1"
+
 // listing returns what a layer holds. A layer that nobody listed yet is read
 // once, in full.
 func (b *Builder) listing(ctx context.Context, l laid) (layers.Listing, error) {
@@ -75,6 +78,11 @@ func (b *Builder) keepListing(diffID v1.Hash, list layers.Listing) error {
 	if err != nil {
 		return fmt.Errorf("encode listing: %w", err)
 	}
+	return b.keepListed(diffID, data)
+}
+
+// keepListed is keepListing for a list in JSON.
+func (b *Builder) keepListed(diffID v1.Hash, data []byte) error {
 	if err := b.Store.PutValue(listingKind, diffID.String(), data); err != nil {
 		return fmt.Errorf("keep listing: %w", err)
 	}
@@ -263,7 +271,7 @@ func (b *Builder) users(ctx context.Context, st *state, spec string) (*layers.Vi
 	}
 	missing := []string{"etc/passwd", "etc/group"}
 	for i := len(st.layers) - 1; i >= 0 && len(missing) > 0; i-- {
-		list, err := b.listing(ctx, st.layers[i])
+		list, err := b.userListing(ctx, st.layers[i])
 		if err != nil {
 			return nil, err
 		}
@@ -272,4 +280,28 @@ func (b *Builder) users(ctx context.Context, st *state, spec string) (*layers.Vi
 	}
 	slices.Reverse(lists)
 	return layers.NewView(lists), nil
+}
+
+// userListing is what a layer says of the user database. It is kept beside the
+// whole list, which is long.
+func (b *Builder) userListing(ctx context.Context, l laid) (layers.Listing, error) {
+	data, ok, err := b.Store.Value(usersKind, l.diffID.String())
+	if err != nil {
+		return layers.Listing{}, fmt.Errorf("list layer %s: %w", l.diffID, err)
+	}
+	var list layers.Listing
+	if ok && json.Unmarshal(data, &list) == nil {
+		return list, nil
+	}
+	if list, err = b.listing(ctx, l); err != nil {
+		return list, err
+	}
+	list = list.Users()
+	if data, err = json.Marshal(list); err == nil {
+		err = b.Store.PutValue(usersKind, l.diffID.String(), data)
+	}
+	if err != nil {
+		return list, fmt.Errorf("keep listing: %w", err)
+	}
+	return list, nil
 }

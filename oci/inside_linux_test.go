@@ -36,12 +36,13 @@ func verbs() map[string]sandbox.Verb {
 			}
 			sum := sha256.New()
 			var out oci.Unpacked
+			var list layers.Listing
 			o := layers.UnpackOptions{Owners: a.Owners, Below: a.Below}
 			if a.Apart {
-				out.List, out.Apart, err = layers.UnpackApart(ctx, io.TeeReader(z, sum), a.Dir, o)
+				list, out.Apart, err = layers.UnpackApart(ctx, io.TeeReader(z, sum), a.Dir, o)
 				out.Again = errors.Is(err, layers.ErrBelow)
 			} else {
-				out.List, err = layers.Unpack(ctx, io.TeeReader(z, sum), a.Dir, o)
+				list, err = layers.Unpack(ctx, io.TeeReader(z, sum), a.Dir, o)
 			}
 			if err != nil && !out.Again {
 				return err
@@ -51,6 +52,9 @@ func verbs() map[string]sandbox.Verb {
 			}
 			if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != a.DiffID {
 				return fmt.Errorf("layer is %s, not %s", got, a.DiffID)
+			}
+			if out.List, err = json.Marshal(list); err != nil {
+				return err
 			}
 			return json.NewEncoder(e.Out).Encode(out)
 		},

@@ -54,7 +54,11 @@ func (w *writes) Call(ctx context.Context, c sandbox.Call) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(c.Out).Encode(oci.Unpacked{List: list})
+	data, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(c.Out).Encode(oci.Unpacked{List: data})
 }
 
 func (w *writes) Trees() string  { return "test" }

@@ -26,8 +26,9 @@ type UnpackArgs struct {
 
 // Unpacked is what the verb "unpack" says of a layer.
 type Unpacked struct {
-	List  layers.Listing `json:"list"`
-	Apart layers.Apart   `json:"apart,omitzero"`
+	// List is the [layers.Listing].
+	List  json.RawMessage `json:"list"`
+	Apart layers.Apart    `json:"apart,omitzero"`
 	// Again says that the layer is to be unpacked on those below it.
 	Again bool `json:"again,omitempty"`
 }
@@ -57,7 +58,7 @@ func (b *Builder) fill(ctx context.Context, r Runner, l laid, dir string, bottom
 		return err
 	}
 	if bottom {
-		return b.keepListing(l.diffID, out.List)
+		return b.keepListed(l.diffID, out.List)
 	}
 	if args.Below, err = below(); err != nil {
 		return err
@@ -76,7 +77,7 @@ func (b *Builder) fill(ctx context.Context, r Runner, l laid, dir string, bottom
 			return err
 		}
 	}
-	return b.keepListing(l.diffID, out.List)
+	return b.keepListed(l.diffID, out.List)
 }
 
 // unpackFetched unpacks a layer, while it is fetched if it is not on this machine.

@@ -35,12 +35,13 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	sum := sha256.New()
 	tar := io.TeeReader(z, sum)
 	var out oci.Unpacked
+	var list layers.Listing
 	o := layers.UnpackOptions{Owners: args.Owners, Below: args.Below}
 	if args.Apart {
-		out.List, out.Apart, err = layers.UnpackApart(ctx, tar, args.Dir, o)
+		list, out.Apart, err = layers.UnpackApart(ctx, tar, args.Dir, o)
 		out.Again = errors.Is(err, layers.ErrBelow)
 	} else {
-		out.List, err = layers.Unpack(ctx, tar, args.Dir, o)
+		list, err = layers.Unpack(ctx, tar, args.Dir, o)
 	}
 	if err != nil && !out.Again {
 		return err
@@ -50,6 +51,9 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	}
 	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != args.DiffID {
 		return fmt.Errorf("layer is %s, not %s as the image says", got, args.DiffID)
+	}
+	if out.List, err = json.Marshal(list); err != nil {
+		return fmt.Errorf("encode listing: %w", err)
 	}
 	return json.NewEncoder(e.Out).Encode(out)
 }

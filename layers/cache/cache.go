@@ -64,6 +64,7 @@ type Dir struct {
 	added      atomic.Int64 // bytes of blobs and values that were written
 	addedTrees atomic.Bool
 	evictMore  func() // whatever became of the build
+	new        bool   // there was none
 }
 
 // Open opens the cache in a directory, which it makes if it is missing. What
@@ -102,6 +103,9 @@ func open(dir string, o Options) (*Dir, error) {
 	}
 	d.evictMore = func() { _ = d.keepLimit(context.Background()) }
 	d.files.file = filepath.Join(dir, "files")
+	if d.new {
+		d.writeUsage(0)
+	}
 	if err := d.enter(); err != nil {
 		return nil, err
 	}
@@ -131,6 +135,7 @@ func (d *Dir) checkFormat() error {
 	file := filepath.Join(d.root, "format")
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
+		d.new = true
 		return writeWhole(file, filepath.Dir(file), []byte(format))
 	}
 	if err == nil && string(data) != format {

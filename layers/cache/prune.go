@@ -203,18 +203,26 @@ func (d *Dir) storeUsage(u usage) {
 	}
 }
 
+// treeRatio is how many times the size of layers what became of them may have:
+// trees, and downloads of package managers.
+const treeRatio = 8
+
 // keepLimit evicts what is beyond the limit, if the cache may be that big: the
-// size is measured after a build that unpacked something, when what was added
-// since makes it too big, and when nobody has for a day.
+// size is measured after a build that unpacked something, unless there is far more
+// room than that can take, when what was added since makes it too big, and when
+// nobody has for a day.
 func (d *Dir) keepLimit(ctx context.Context) error {
 	added, trees := d.added.Load(), d.addedTrees.Load()
-	if d.o.Limit <= 0 || d.o.Now == nil || added == 0 && !trees {
+	if added == 0 && !trees {
 		return nil
+	}
+	if d.o.Limit <= 0 || d.o.Now == nil {
+		return gone(os.Remove(filepath.Join(d.root, "usage"))) // who has a limit is to measure
 	}
 	u, known := d.readUsage()
 	stale := !known || d.o.Now().Sub(u.At).Abs() > measureEvery // the clock may have gone back
 	u.Bytes += added
-	if trees || stale || u.Bytes > d.o.Limit {
+	if stale || trees && u.Bytes > d.o.Limit/treeRatio || u.Bytes > d.o.Limit {
 		_, err := d.Prune(ctx, Policy{Keep: d.o.Limit})
 		return err
 	}
