@@ -94,6 +94,9 @@ func (a *Ahead) send(ctx context.Context, stack []laid) {
 // layer sends one layer. What goes wrong is found again, and told, by whoever
 // pushes the image.
 func (a *Ahead) layer(ctx context.Context, tag name.Tag, l laid) {
+	if a.c.standsIn(tag.Repository, l.Layer) {
+		return
+	}
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()

@@ -93,6 +93,7 @@ type Client struct {
 	writers map[string]http.RoundTripper // by the scopes that they have
 	flights map[string]*flight           // by what is done once
 	tags    map[string]*question         // what they were when this client asked or put them
+	stands  map[string]*standing         // by repository
 }
 
 // transport is what all requests go through.

@@ -77,7 +77,11 @@ func (c *Client) registryImage(ctx context.Context, given string, ref name.Refer
 			return nil, err
 		}
 		if !mt.IsIndex() {
-			return c.cachedImage(data, from)
+			img, err := c.cachedImage(data, from)
+			if err == nil {
+				c.noteStanding(ref, img)
+			}
+			return img, err
 		}
 		index, err := v1.ParseIndexManifest(bytes.NewReader(data))
 		if err != nil {

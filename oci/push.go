@@ -153,7 +153,14 @@ func (c *Client) pushTo(ctx context.Context, img v1.Image, tag name.Tag, sent ma
 		}
 		sent[tag.Repository.Name()] = true
 	}
-	err = c.retried(ctx, "manifest", func() error { return u.manifest(ctx, img, tag) })
+	put := func() error {
+		return c.retried(ctx, "manifest", func() error { return u.manifest(ctx, img, tag) })
+	}
+	if err = put(); err != nil && c.doubt(tag.Repository, err) {
+		if err = u.image(ctx, img); err == nil {
+			err = put()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -196,6 +203,7 @@ func (u *uploader) image(ctx context.Context, img v1.Image) error {
 	if err != nil {
 		return err
 	}
+	ls = slices.DeleteFunc(slices.Clone(ls), func(l v1.Layer) bool { return u.c.standsIn(u.repo, l) })
 	if mounts := u.mountable(ls); len(mounts) > 0 {
 		if with, err := u.c.uploader(ctx, u.repo, mounts...); err == nil {
 			u.client, u.pull = with.client, with.pull
