@@ -16,7 +16,8 @@ type Ahead struct {
 	tags []name.Tag // one of each repository
 
 	mu      sync.Mutex
-	checked bool
+	answer  chan struct{} // of the repositories, nil if they were not asked; closed once they answered
+	refusal error         // what they answered
 	begun   int           // layers, from the bottom, that were looked at
 	slots   chan struct{} // one for every transfer under way
 	under   sync.WaitGroup
@@ -49,39 +50,61 @@ func (a *Ahead) Close() {
 	a.under.Wait()
 }
 
-// Check asks, the first time, whether the repositories may be pushed to; see
-// [Client.CheckPush]. A build asks before it makes its first layer.
+// Ask begins to ask, the first time, whether the repositories may be pushed to;
+// see [Client.CheckPush].
+func (a *Ahead) Ask(ctx context.Context) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.answer != nil {
+		return
+	}
+	a.answer = make(chan struct{})
+	a.begin(ctx)
+	a.under.Go(func() {
+		defer close(a.answer)
+		for _, t := range a.tags {
+			if a.refusal = a.c.CheckPush(a.ctx, t); a.refusal != nil {
+				return
+			}
+		}
+	})
+}
+
+// begin makes the context of what outlasts the call that begins it.
+func (a *Ahead) begin(ctx context.Context) {
+	if a.cancel == nil {
+		a.ctx, a.cancel = context.WithCancel(ctx)
+	}
+}
+
+// Check asks, if nobody has, and waits for the answer. A build does so before
+// anything is run for its first layer, or once that is made.
 func (a *Ahead) Check(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.checked {
-		return nil
+	a.Ask(ctx)
+	select {
+	case <-a.answer:
+		return a.refusal
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	for _, t := range a.tags {
-		if err := a.c.CheckPush(ctx, t); err != nil {
-			return err
-		}
-	}
-	a.checked = true
-	return nil
 }
 
 // send begins to send layers, bottom first, that were not given before. It does
 // nothing as long as no layer had to be made: the image may be there already.
-func (a *Ahead) send(ctx context.Context, stack []laid) {
+func (a *Ahead) send(stack []laid) {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.checked {
+	if !a.allowed() {
 		return
-	}
-	if a.cancel == nil {
-		a.ctx, a.cancel = context.WithCancel(ctx)
 	}
 	for _, l := range stack[a.begun:] {
 		for _, t := range a.tags {
@@ -89,6 +112,19 @@ func (a *Ahead) send(ctx context.Context, stack []laid) {
 		}
 	}
 	a.begun = len(stack)
+}
+
+// allowed says whether the repositories said that they may be pushed to.
+func (a *Ahead) allowed() bool {
+	if a.answer == nil {
+		return false
+	}
+	select {
+	case <-a.answer:
+		return a.refusal == nil
+	default:
+		return false
+	}
 }
 
 // layer sends one layer. What goes wrong is found again, and told, by whoever

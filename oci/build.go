@@ -270,18 +270,24 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		if err := b.judge(st); err != nil {
 			return err
 		}
-		b.Ahead.send(ctx, st.layers)
+		b.Ahead.send(st.layers)
 	}
 	return nil
 }
 
 // makeLayers does a work and keeps the layers that it makes.
 func (b *Builder) makeLayers(ctx context.Context, st *state, w work) (foundLayers, error) {
-	if err := b.Ahead.Check(ctx); err != nil {
-		return foundLayers{}, err
+	b.Ahead.Ask(ctx)
+	if w.runs { // which takes long
+		if err := b.Ahead.Check(ctx); err != nil {
+			return foundLayers{}, err
+		}
 	}
 	b.noteIn(st, "%s", w.step)
 	list, err := w.make(ctx)
+	if err == nil {
+		err = b.Ahead.Check(ctx)
+	}
 	if err != nil {
 		return foundLayers{}, err
 	}

@@ -111,7 +111,7 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, 
 }
 
 // sendAhead begins to send layers that a step made, while it makes others.
-func (b *Builder) sendAhead(ctx context.Context, st *state, list []made) {
+func (b *Builder) sendAhead(st *state, list []made) {
 	if b.Ahead == nil || !st.last() || b.stopsAt(list) {
 		return
 	}
@@ -121,7 +121,7 @@ func (b *Builder) sendAhead(ctx context.Context, st *state, list []made) {
 			stack = append(stack, laid{Layer: storedLayer{m.diffID, m.desc, file}, diffID: m.diffID})
 		}
 	}
-	b.Ahead.send(ctx, stack)
+	b.Ahead.send(stack)
 }
 
 // siteOf reads which distributions a layer has.

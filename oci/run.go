@@ -253,7 +253,7 @@ func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox
 	}
 	if x.parts > 1 || x.join != nil {
 		args.Parts = max(1, x.parts)
-		return b.packParts(ctx, run, x.known, func(list []made) { b.sendAhead(ctx, st, list) })
+		return b.packParts(ctx, run, x.known, func(list []made) { b.sendAhead(st, list) })
 	}
 	m, err := b.pack(ctx, run)
 	return []made{m}, err
