@@ -223,6 +223,7 @@ type work struct {
 	runs            bool            // making it starts a process
 	adopts          bool            // it depends on what such a process left
 	install         *installing     // of an Install
+	found           *foundLayers    // what was found, if somebody looked
 }
 
 // layer does a work and puts what it makes on top of the state.
@@ -235,7 +236,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		st.report(r)
 		return nil
 	}
-	found, err := b.find(ctx, st, w)
+	found, err := b.lookUp(ctx, st, w)
 	if err != nil {
 		return err
 	}

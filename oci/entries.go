@@ -36,21 +36,31 @@ type entry struct {
 }
 
 // filesLayer puts a layer of known files on top of the state. A layer without
-// entries is left out. The key is what the layer holds.
+// entries is left out.
 func (b *Builder) filesLayer(ctx context.Context, st *state, w work, list []entry) error {
 	if len(list) == 0 {
 		return nil
 	}
+	w, err := b.filesWork(w, list)
+	if err != nil {
+		return err
+	}
+	return b.layer(ctx, st, w)
+}
+
+// filesWork completes the work for a layer of known files. The key is what the
+// layer holds.
+func (b *Builder) filesWork(w work, list []entry) (work, error) {
 	k := b.filesKey(w.kind, list)
 	w.key, w.parts = k.sum(), k.parts
 	var err error
 	if w.list, err = listingOf(list); err != nil {
-		return err
+		return w, err
 	}
 	w.make = func(ctx context.Context) ([]made, error) {
 		return b.packFiles(ctx, list, *w.list)
 	}
-	return b.layer(ctx, st, w)
+	return w, nil
 }
 
 // filesKey is the key of a layer of known files.

@@ -129,6 +129,14 @@ func (b *Builder) find(ctx context.Context, st *state, w work) (foundLayers, err
 	return f, nil
 }
 
+// lookUp is find, unless somebody did.
+func (b *Builder) lookUp(ctx context.Context, st *state, w work) (foundLayers, error) {
+	if w.found != nil {
+		return *w.found, nil
+	}
+	return b.find(ctx, st, w)
+}
+
 // stored looks the layers of a step up in the store.
 func (b *Builder) stored(key string) (foundLayers, error) {
 	descs, data, ok, err := b.Store.Layers(key)

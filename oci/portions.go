@@ -9,7 +9,11 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Files that a step copies stand in several layers, so that a change sends
@@ -40,16 +44,81 @@ type portion struct {
 // filesLayers puts known files on top of the state, in as many layers as is good
 // for them. w.adopts is of the last one, with what the image had before.
 func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entries) error {
+	var works []work
 	for _, p := range portions(set, maxLayers-len(st.layers)-st.course.steps()) {
 		of := w
 		if p.name != "" {
 			of.step, of.adopts = w.step+" ("+p.name+")", false
 		}
-		if err := b.filesLayer(ctx, st, of, p.set.sorted()); err != nil {
+		if len(p.set) == 0 {
+			continue
+		}
+		of, err := b.filesWork(of, p.set.sorted())
+		if err != nil {
+			return err
+		}
+		works = append(works, of)
+	}
+	end := b.makeBeside(ctx, st, works)
+	defer end()
+	for _, w := range works {
+		if err := b.layer(ctx, st, w); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sideBySide is how many layers of one step are made at once, at most; each takes some
+// megabytes.
+const sideBySide = 4
+
+// makeBeside looks layers of files up and makes those that are not there, several
+// at once, before they are asked for. What is under way is given up at end.
+func (b *Builder) makeBeside(ctx context.Context, st *state, works []work) (end func()) {
+	if st.dry || len(works) < 2 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var todo []func()
+	for i := range works {
+		w := &works[i]
+		found, err := b.find(ctx, st, *w)
+		if err != nil {
+			continue // who asks for it finds the same
+		}
+		w.found = &found
+		if len(found.list) > 0 {
+			continue
+		}
+		make, done := w.make, make(chan struct{})
+		var list []made
+		todo = append(todo, func() {
+			defer close(done)
+			list, err = make(ctx)
+		})
+		w.make = func(ctx context.Context) ([]made, error) {
+			select {
+			case <-done:
+				return list, err
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+	}
+	if len(todo) > 0 {
+		b.Ahead.Ask(ctx)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		var g errgroup.Group
+		g.SetLimit(min(sideBySide, runtime.GOMAXPROCS(0)))
+		for _, do := range todo {
+			g.Go(func() error { do(); return nil })
+		}
+		_ = g.Wait() // each has its own error
+	})
+	return func() { cancel(); all.Wait() }
 }
 
 // portions divides the files of a step into at most max layers.
