@@ -66,7 +66,8 @@ func (a *Ahead) Ask(ctx context.Context) {
 	a.under.Go(func() {
 		defer close(a.answer)
 		for _, t := range a.tags {
-			if a.refusal = a.c.CheckPush(a.ctx, t); a.refusal != nil {
+			if err := a.c.CheckPush(a.ctx, t); err != nil {
+				a.refusal = &notAllowedError{err}
 				return
 			}
 		}
@@ -94,6 +95,12 @@ func (a *Ahead) Check(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// A notAllowedError says that what would be made could not be pushed.
+type notAllowedError struct{ err error }
+
+func (e *notAllowedError) Error() string { return e.err.Error() }
+func (e *notAllowedError) Unwrap() error { return e.err }
 
 // send begins to send layers, bottom first, that were not given before. It does
 // nothing as long as no layer had to be made: the image may be there already.

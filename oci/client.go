@@ -193,7 +193,7 @@ func (c *Client) authorized(ctx context.Context, repo name.Repository, scopes ..
 	}
 	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, rt, scopes)
 	if err != nil {
-		return nil, err
+		return nil, telling(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

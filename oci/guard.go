@@ -1,9 +1,14 @@
 package oci
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // maxRedirects is how many redirects are followed for one request.
@@ -19,6 +24,10 @@ type guard struct {
 }
 
 func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
+	if host := undotted(r.URL.Host); host != r.URL.Host {
+		r = r.Clone(r.Context())
+		r.URL.Host, r.Host = host, host
+	}
 	if r.URL.Scheme != "https" && !plainAllowed(r.URL.Host, g.insecure) {
 		return nil, &PlainError{Host: r.URL.Host}
 	}
@@ -39,6 +48,9 @@ func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for _, realm := range realms {
 		g.routes.leads(g.routes.origin(r), realm)
+		for i, c := range resp.Header.Values("WWW-Authenticate") {
+			resp.Header.Values("WWW-Authenticate")[i] = strings.ReplaceAll(c, realm.String(), dotted(r.URL.Host, realm))
+		}
 	}
 	return resp, nil
 }
@@ -52,4 +64,16 @@ func (e *PlainError) Error() string { return "plain HTTP is not allowed with " +
 func plainAllowed(host string, insecure []string) bool {
 	h := bare(host)
 	return loopback(h) || slices.Contains(insecure, host) || slices.Contains(insecure, h)
+}
+
+// telling is the error of a handshake, if there was one: a registry of this
+// machine is asked by plain HTTP, too, whose answer then only hides the cause.
+func telling(err error) error {
+	var u *url.Error
+	var remote *net.OpError
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &u) && (errors.As(u, &certificate) || errors.As(u, &remote) && remote.Op == "remote error") {
+		return u
+	}
+	return err
 }

@@ -212,13 +212,14 @@ func (c *Client) get(ctx context.Context, ref name.Reference) (got *remote.Descr
 	return got, explained(err)
 }
 
-// explained makes a registry's "not there" wrap [ErrNotFound].
+// explained makes a registry's "not there" wrap [ErrNotFound], and leaves out what
+// hides a cause.
 func explained(err error) error {
 	var t *transport.Error
 	if errors.As(err, &t) && t.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	return err
+	return telling(err)
 }
 
 // remoteBlobs are the blobs of a repository.

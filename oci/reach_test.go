@@ -92,6 +92,30 @@ func TestWhereARegistryMayLead(t *testing.T) {
 	}
 }
 
+// TestTokensOfAnotherPort has a registry whose tokens come from another port of the
+// same address, which is no name.
+func TestTokensOfAnotherPort(t *testing.T) {
+	store := ours(t)
+	service := &tokens{next: store, good: 1000}
+	other := unrulyBefore(t, service)
+	service.realm = "http://" + other.host + "/token"
+	u := unrulyBefore(t, service)
+	c, _ := impatient(t)
+	c.Keychain = keychain(t, u.host)
+	if err := wholeWay(t, c, u.host+"/a:1"); err != nil {
+		t.Fatal(err)
+	}
+	if other.asked("GET", "/token") == 0 || u.asked("GET", "/token") > 0 {
+		t.Errorf("the service was asked %q, the registry %q", other.log, u.log)
+	}
+	other.rules(rule{"", "/token", 0, refusal(401, "UNAUTHORIZED", "who are you")})
+	d, _ := impatient(t)
+	d.Keychain = c.Keychain
+	if err := d.CheckPush(t.Context(), tag(t, d, u.host+"/a:1")); err == nil || !strings.Contains(err.Error(), "who are you") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // behindProxy makes a registry that only a proxy knows; what else there is is
 // connected with.
 func behindProxy(t *testing.T, c *oci.Client, host string, h http.Handler) {

@@ -84,3 +84,35 @@ func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
+
+// dotted is a realm in another spelling if its host is an address that is not the
+// registry's own: ggcr refuses such ones, also where the user allowed them or where
+// the registry has a port of the same address for its tokens. [undotted] takes it
+// back when the request is made; in between nobody connects with it.
+func dotted(registry string, realm *url.URL) string {
+	ip := net.ParseIP(realm.Hostname())
+	if realm.Host == registry || ip == nil || ip.To4() == nil {
+		return realm.String()
+	}
+	other := *realm
+	other.Host = realm.Hostname() + "."
+	if port := realm.Port(); port != "" {
+		other.Host += ":" + port
+	}
+	return other.String()
+}
+
+// undotted is a host without what [dotted] added.
+func undotted(host string) string {
+	name, port, found := strings.Cut(host, ".:")
+	if !found {
+		name, found = strings.CutSuffix(host, ".")
+	}
+	if !found || net.ParseIP(name) == nil {
+		return host
+	}
+	if port != "" {
+		return name + ":" + port
+	}
+	return name
+}

@@ -182,6 +182,9 @@ func (c *course) stage(ctx context.Context, r *running) error {
 	}
 	for i, step := range r.Steps {
 		if err := c.step(ctx, st, r, i); err != nil {
+			if push := (*notAllowedError)(nil); errors.As(err, &push) {
+				return push.err // no step is to blame
+			}
 			return fmt.Errorf("%s: %w", whereabouts(r, i), err)
 		}
 		st.wild = st.wild || wild(step, r.Line(i))

@@ -37,7 +37,10 @@ func (u *uploader) has(ctx context.Context, digest v1.Hash) (bool, error) {
 		return false, err
 	}
 	defer r.Body.Close()
-	if r.StatusCode == http.StatusNotFound {
+	switch r.StatusCode {
+	case http.StatusNotFound:
+		return false, nil
+	case http.StatusUnauthorized, http.StatusForbidden: // an answer without a body; that to an upload says why
 		return false, nil
 	}
 	return true, u.c.expect(r, http.StatusOK)

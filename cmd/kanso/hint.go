@@ -86,6 +86,10 @@ func registryHint(err error) string {
 		return "leave --platform out or name one that it has; --base names another base"
 	case errors.As(err, &authority):
 		return "--ca-cert FILE names an authority of your own, in PEM"
+	case errors.As(err, &unreachable) && unreachable.Op == "proxyconnect":
+		return "the proxy that HTTPS_PROXY or HTTP_PROXY names cannot be reached; NO_PROXY names hosts that need none"
+	case errors.As(err, &unreachable) && unreachable.Op == "remote error": // an alert of TLS
+		return "--client-cert FILE shows the registry a certificate, with its key, that it trusts"
 	case errors.As(err, &unreachable):
 		return "the registry cannot be reached from here: --mirror names another place for its images, --base oci:DIR or docker-archive:FILE a base on disk"
 	case errors.Is(err, oci.ErrNotFound):
@@ -102,6 +106,8 @@ func refusedHint(e *oci.RefusedError) string {
 		return "aws ecr create-repository --repository-name " + repository
 	case e.NoRepository():
 		return "this registry makes no repositories by itself: create " + repository + " there, or name another with -t"
+	case e.ReadOnly():
+		return "nothing can be pushed there, as with a mirror or a registry that is read-only: -t names another place"
 	case e.Immutable():
 		return "the tag is another image already and may not be changed there: -t names another tag"
 	case e.MediaTypes():

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // cutter passes bytes on and ends all its connections whenever so many have
@@ -14,6 +15,7 @@ type cutter struct {
 	every int64
 	times int
 	down  bool // what the server sends is counted for cuts, not what it is sent
+	rate  int  // bytes in a second that may pass; 0 is all
 
 	mu         sync.Mutex
 	up, downed int64 // all bytes that came from clients, and from the server
@@ -28,6 +30,7 @@ func cut(args []string) (func(net.Listener) error, func() string) {
 		f.StringVar(&c.to, "to", "", "where what is passed on goes")
 		f.Int64Var(&c.every, "every", 0, "after how many bytes connections are cut")
 		f.IntVar(&c.times, "times", 0, "how often")
+		f.IntVar(&c.rate, "rate", 0, "how many bytes pass in a second")
 		f.BoolVar(&c.down, "down", false, "count what the server sends")
 	})
 	c.next = c.every
@@ -58,7 +61,12 @@ func (c *cutter) connection(client net.Conn) {
 	c.mu.Lock()
 	c.conns[client], c.conns[server] = true, true
 	c.mu.Unlock()
-	join(client, server, func(n int, down bool) { c.passed(int64(n), down) })
+	join(client, server, func(n int, down bool) {
+		if c.rate > 0 {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(c.rate))
+		}
+		c.passed(int64(n), down)
+	})
 	c.mu.Lock()
 	delete(c.conns, client)
 	delete(c.conns, server)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -79,7 +80,8 @@ func front(args []string) (func(net.Listener) error, func() string) {
 		seen.Add(1)
 		next.ServeHTTP(w, r)
 	})
-	return func(l net.Listener) error { return http.Serve(tls.NewListener(l, cfg), h) }, func() string { return fmt.Sprintf("requests %d", seen.Load()) }
+	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+	return func(l net.Listener) error { return server.Serve(tls.NewListener(l, cfg)) }, func() string { return fmt.Sprintf("requests %d", seen.Load()) }
 }
 
 // connect is a proxy for CONNECT and for plain HTTP. Names that end in .test are
