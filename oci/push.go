@@ -37,7 +37,9 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) NoRepository() bool { return e.Code == string(transport.NameUnknownErrorCode) }
 
 // ReadOnly says whether nothing at all can be pushed there, as with a mirror.
-func (e *RefusedError) ReadOnly() bool { return e.Status == http.StatusMethodNotAllowed && e.Type == "" }
+func (e *RefusedError) ReadOnly() bool {
+	return e.Status == http.StatusMethodNotAllowed && e.Type == ""
+}
 
 // Immutable says whether the tag is another image and has to stay that.
 func (e *RefusedError) Immutable() bool {
