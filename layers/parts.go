@@ -34,11 +34,11 @@ type PartReader struct {
 // The frames of a stream of parts: a byte, the length of what follows as four
 // bytes, big-endian, and that.
 const (
-	frameName byte = iota + 1 // a part begins
-	frameData                 // a piece of its tar
-	frameDone                 // no part follows
-	frameKnown                // the name of the layer that the part is
-	frameRefused              // a [Refusal], which ends the stream
+	frameName    byte = iota + 1 // a part begins
+	frameData                    // a piece of its tar
+	frameDone                    // no part follows
+	frameKnown                   // the name of the layer that the part is
+	frameRefused                 // a [Refusal], which ends the stream
 )
 
 // maxFrame bounds a frame, in bytes.

@@ -23,14 +23,17 @@ type InstallReport struct {
 	Installed []string `json:"installed,omitempty"`
 	// Joint is why all were installed together instead.
 	Joint string `json:"joint,omitempty"`
+	// From, in an explanation, is how many distributions the earlier install has;
+	// which of them stay is known when the installer has resolved.
+	From int `json:"from,omitempty"`
 }
 
 // installing is what an execution that is an Install has of it.
 type installing struct {
-	installer, file, requirements string
-	family                        string // all of the key but the requirements
-	key                           string
-	report                        *InstallReport
+	args               []string
+	file, requirements string
+	key, family        string // family is all of the key but the requirements
+	report             *InstallReport
 }
 
 // told is the report, nil if it says nothing.
@@ -39,6 +42,20 @@ func (i *installing) told() *InstallReport {
 		return nil
 	}
 	return i.report
+}
+
+// foresee tells what an Install that is not carried out would start from.
+func (b *Builder) foresee(i *installing) *InstallReport {
+	for _, e := range b.earlierInstalls(i.family) {
+		if f, err := b.stored(e.Key); err != nil || len(f.list) == 0 {
+			continue
+		}
+		if _, err := takeApart(i.args, i.file, i.requirements); err != nil {
+			return &InstallReport{Joint: err.Error()}
+		}
+		return &InstallReport{From: len(e.Pins)}
+	}
+	return nil
 }
 
 // Where an installer finds what only we tell it, and where pip writes what it
@@ -243,7 +260,7 @@ func (a *addition) hash(ctx context.Context) error {
 	var out bytes.Buffer
 	file := sandbox.Mount{Kind: sandbox.MountFile, Target: lentRequirements, Mode: 0o444, Data: []byte(lines(a.lines, a.pins, false))}
 	if err := a.ask(ctx, append(args, lentRequirements), []sandbox.Mount{file}, &out, nil); err != nil {
-		return fmt.Errorf("find hashes: %w", err)
+		return fmt.Errorf("find hashes: there is no wheel of one, or no answer: %w", err)
 	}
 	return addHashes(a.pins, out.String())
 }
@@ -321,4 +338,3 @@ func (a *addition) learn(ctx context.Context, report, printed string) error {
 	a.pins, err = pinsOfReport(data)
 	return err
 }
-

@@ -114,19 +114,19 @@ type Image struct {
 
 // A StepReport tells what became of a step.
 type StepReport struct {
-	Stage    string        `json:"stage,omitempty"` // if there are several
-	Step     string        `json:"step"`
-	Kind     string        `json:"kind"`
-	Key      string        `json:"key,omitempty"`     // empty for Set steps
-	Cached   bool          `json:"cached,omitempty"`  // the layers were there
-	From     string        `json:"from,omitempty"`    // the image that has them, if this machine has not
-	Unknown  bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
-	DiffID   string        `json:"diff_id,omitempty"` // of the layer, if it is one
-	Digest   string        `json:"digest,omitempty"`
-	Size     int64         `json:"size,omitempty"`    // compressed, in bytes, of all layers
-	Layers   []LayerReport `json:"layers,omitempty"`  // if there are several, bottom first
-	Bytes    int64         `json:"bytes,omitempty"`   // in an explanation: of the contents of a layer that is not there
-	Changed  []string      `json:"changed,omitempty"` // in an explanation: what of the key is not as in the last build
+	Stage   string        `json:"stage,omitempty"` // if there are several
+	Step    string        `json:"step"`
+	Kind    string        `json:"kind"`
+	Key     string        `json:"key,omitempty"`     // empty for Set steps
+	Cached  bool          `json:"cached,omitempty"`  // the layers were there
+	From    string        `json:"from,omitempty"`    // the image that has them, if this machine has not
+	Unknown bool          `json:"unknown,omitempty"` // in an explanation: depends on a step that must run first
+	DiffID  string        `json:"diff_id,omitempty"` // of the layer, if it is one
+	Digest  string        `json:"digest,omitempty"`
+	Size    int64         `json:"size,omitempty"`    // compressed, in bytes, of all layers
+	Layers  []LayerReport `json:"layers,omitempty"`  // if there are several, bottom first
+	Bytes   int64         `json:"bytes,omitempty"`   // in an explanation: of the contents of a layer that is not there
+	Changed []string      `json:"changed,omitempty"` // in an explanation: what of the key is not as in the last build
 	// Install tells of an Install that had an earlier one to start from.
 	Install  *InstallReport `json:"install,omitempty"`
 	Duration time.Duration  `json:"duration_ns,omitempty"`
@@ -245,6 +245,9 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		r.Cached, r.From = true, found.from
 	case st.dry:
 		st.missed, st.missedRun = true, st.missedRun || w.runs
+		if w.install != nil {
+			r.Install = b.foresee(w.install)
+		}
 		if w.list != nil {
 			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list, known: w.list})
 			for _, e := range w.list.Entries {

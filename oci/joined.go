@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -230,42 +229,53 @@ func subject(f layers.File) string {
 }
 
 // staying are the files of the earlier install that stay, with the directories
-// that lead to them.
+// that lead to them. Deletions that are nobody's were made for a distribution of
+// the layers below whose directories others share; what took its place stays.
 func (j *joining) staying() ([]layers.File, error) {
-	if err := j.claimed(j.Was, j.was); err != nil {
-		return nil, err
-	}
-	stays := map[string]bool{}
+	names := map[string]bool{"": true}
 	for _, name := range j.args.Stay {
-		stays[name] = true
+		names[name] = true
 	}
-	full, leads := map[string]bool{}, map[string]bool{}
+	stays := func(f layers.File) bool { return !f.Mode.IsDir() && names[j.was.Owner(subject(f))] }
+	full, leads := map[string]bool{}, map[string]bool{".": true}
+	var was []layers.File
 	for _, f := range j.Was {
 		full[path.Dir(f.Path)] = true
-		if !f.Mode.IsDir() && stays[j.was.Owner(subject(f))] {
-			for dir := path.Dir(f.Path); !leads[dir]; dir = path.Dir(dir) {
-				leads[dir] = true
-			}
+		p := subject(f)
+		if slices.Contains(j.args.Files, p) {
+			continue
+		}
+		if !f.Mode.IsDir() && p == f.Path && j.was.Owner(p) == "" {
+			return nil, refuse("/%s belongs to no distribution", p)
+		}
+		was = append(was, f)
+		for dir := path.Dir(f.Path); stays(f) && !leads[dir]; dir = path.Dir(dir) {
+			leads[dir] = true
 		}
 	}
 	var stay []layers.File
-	for _, f := range j.Was {
-		switch {
-		case !f.Mode.IsDir():
-			if stays[j.was.Owner(subject(f))] {
-				stay = append(stay, f)
-			}
-		case leads[f.Path]:
+	for _, f := range was {
+		if stays(f) || f.Mode.IsDir() && leads[f.Path] {
 			stay = append(stay, f)
-		case !full[f.Path]:
-			return nil, refuse("/%s is empty", f.Path)
-		default:
-			if mode, ok, err := j.Lower(f.Path); err != nil || ok && mode != f.Mode {
-				return nil, cmp.Or(err, refuse("the mode of /%s was changed", f.Path))
+		} else if f.Mode.IsDir() {
+			if err := j.goes(f, full[f.Path]); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return stay, nil
+}
+
+// goes says whether a directory that has nothing left would not be there.
+func (j *joining) goes(dir layers.File, full bool) error {
+	if !full {
+		return refuse("/%s is empty", dir.Path)
+	}
+	mode, ok, err := j.Lower(dir.Path)
+	if err == nil && ok && mode != dir.Mode {
+		err = refuse("the mode of /%s was changed", dir.Path)
+	}
+	return err
 }
 
 // merge puts what stays and what is new together. They share directories and

@@ -207,9 +207,9 @@ func takeApart(args []string, file, requirements string) (installLine, error) {
 
 // comment and plain are parts of requirement files.
 var (
-	comment = regexp.MustCompile(`(^|\s+)#.*$`)                                                                      //nolint:gochecknoglobals // a pattern
+	comment = regexp.MustCompile(`(^|\s+)#.*$`)                                                                             //nolint:gochecknoglobals // a pattern
 	plain   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?\s*([(<>=!~;].*)?$`) //nolint:gochecknoglobals // a pattern
-	archive = regexp.MustCompile(`(?i)\.(whl|zip|tar|tgz|tbz|txz|tar\.[a-z0-9]+)$`)                                   //nolint:gochecknoglobals // a pattern
+	archive = regexp.MustCompile(`(?i)\.(whl|zip|tar|tgz|tbz|txz|tar\.[a-z0-9]+)$`)                                         //nolint:gochecknoglobals // a pattern
 )
 
 // optionsOf are the lines of a file of requirements that are no requirements. A

@@ -24,7 +24,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // both are one layer.
 func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
 	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}, parts: partsOf(st), aside: []string{"/tmp"}}
-	x.install = &installing{installer: i.Installer, file: i.File, requirements: i.Requirements, report: &InstallReport{}}
+	x.install = &installing{args: i.Command, file: i.File, requirements: i.Requirements, report: &InstallReport{}}
 	if i.File != "" {
 		uid, gid, err := b.owner(ctx, st, i.Owner)
 		if err != nil {

@@ -140,6 +140,13 @@ func (x *explanation) write(w io.Writer) {
 		default:
 			fmt.Fprintf(w, "# miss  %s: not built before\n", s.Step)
 		}
+		switch i := s.Install; {
+		case i == nil:
+		case i.Joint != "":
+			fmt.Fprintf(w, "#       everything is installed together: %s\n", i.Joint)
+		case i.From > 0:
+			fmt.Fprintf(w, "#       starts from an earlier install of %d distributions\n", i.From)
+		}
 	}
 	fmt.Fprintf(w, "# to send: %s", size(x.Send))
 	if x.Make > 0 {
