@@ -89,7 +89,7 @@ func (l leftover) made() (map[string]made, error) {
 		if err != nil {
 			return nil, fmt.Errorf("layer: %w", err)
 		}
-		out[f.diffID.String()] = made{diffID: f.diffID, desc: v1.Descriptor{MediaType: kind, Size: size, Digest: digest}}
+		out[f.diffID.String()] = made{diffID: f.diffID, desc: v1.Descriptor{MediaType: kind, Size: size, Digest: digest}, found: f.found}
 	}
 	return out, nil
 }
