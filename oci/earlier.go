@@ -45,6 +45,7 @@ func (b *Builder) rememberInstall(family string, e earlierInstall) {
 		err = b.Store.PutValue(installsKind, family, data)
 	}
 	b.noteError("note what was installed", err)
+	b.noteHashes(e)
 }
 
 // leftover is an earlier install whose layers and tree are there.

@@ -42,6 +42,8 @@ type Package struct {
 	// Archive is the sha256 of what it was installed from, where that stands
 	// somewhere (PyPA specification "Recording the Direct URL Origin").
 	Archive string `json:"archive,omitempty"`
+
+	hashes []string // one of these its archive has, see [Builder.addHashes]
 }
 
 // packagesIn are the packages of one layer, and what it deletes.

@@ -110,6 +110,7 @@ func (b *Builder) provenance(ctx context.Context, o Origin, img *Image, by Maker
 	if err != nil {
 		return "", err
 	}
+	b.addHashes(&inventory, o.Plan, img.Steps)
 	text, err := o.statement(digest, img, inventory, by)
 	if err != nil {
 		return "", err
@@ -231,6 +232,9 @@ func dependencies(img *Image, inventory Inventory) []attest.Resource {
 		}
 		if p.Record != "" {
 			r.Annotations["record"] = "sha256:" + p.Record
+		}
+		if len(p.hashes) > 0 {
+			r.Annotations["hashes"] = strings.Join(p.hashes, " ")
 		}
 		list = append(list, r)
 	}
