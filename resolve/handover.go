@@ -274,13 +274,17 @@ func (r *recipe) installer() string {
 func (r *recipe) installLine(file string) string {
 	uv := r.installer() == zenml.UV
 	if !r.facts.ArgsLine {
+		hashes := ""
+		if r.o.RequireHashes {
+			hashes = "--" + requireHashes
+		}
 		switch {
 		case uv:
-			return "uv pip install --system --no-cache-dir  -r " + file
+			return "uv pip install --system --no-cache-dir " + hashes + " -r " + file
 		case r.facts.Timeout:
-			return "pip install --default-timeout=60 --no-cache-dir  -r " + file
+			return "pip install --default-timeout=60 --no-cache-dir " + hashes + " -r " + file
 		}
-		return "pip install --no-cache-dir  -r " + file
+		return "pip install --no-cache-dir " + hashes + " -r " + file
 	}
 	words := []string{}
 	for _, a := range r.installerArgs() {

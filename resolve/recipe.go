@@ -21,6 +21,7 @@ type recipe struct {
 	out    *Image
 
 	requirements []requirementFile
+	userText     string // the settings' own of the user's requirements
 	apt          []string
 	sum          string // ZenML's checksum
 	sources      FileSet
@@ -89,6 +90,12 @@ func (r *resolution) recipesOf(ctx context.Context, wanted []zenml.Image) ([]*re
 		var err error
 		if c.requirements, c.apt, err = c.packages(ctx); err != nil {
 			return nil, err
+		}
+		if r.o.RequireHashes {
+			if err := c.checkHashes(); err != nil {
+				return nil, err
+			}
+			c.withHashes()
 		}
 		if c.sum, err = c.checksum(ctx); err != nil {
 			return nil, err

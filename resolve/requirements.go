@@ -161,6 +161,9 @@ func (r *recipe) exported(ctx context.Context, s requirementSource) (string, err
 	}
 	var failed []string
 	for _, c := range commands {
+		if r.o.RequireHashes && len(r.docker.PyprojectCommand) == 0 {
+			c = exportWithHashes(c)
+		}
 		line, err := pyFormat(c, filepath.Dir(file))
 		if err != nil {
 			return "", r.docker.Errorf("pyproject_export_command", "{directory} is the only name; {{ and }} are braces", "%s: %v", c, err)
@@ -193,6 +196,7 @@ func (r *recipe) userRequirements(s requirementSource) (string, error) {
 		}
 		text = pyText(data)
 	}
+	r.userText = text
 	if len(r.o.Requirements) > 0 {
 		if text != "" && !strings.HasSuffix(text, "\n") {
 			text += "\n"

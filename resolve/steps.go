@@ -219,7 +219,9 @@ func (r *recipe) installs(ctx context.Context, stage plan.Stage) ([]plan.Step, e
 		if err := r.checkVenv(ctx, stage); err != nil {
 			return nil, err
 		}
-		steps = append(steps, plan.Install{Installer: zenml.Pip, Command: []string{"pip", "install", "uv"}})
+		if !r.o.RequireHashes { // then the base has to have it: nobody knows its hash
+			steps = append(steps, plan.Install{Installer: zenml.Pip, Command: []string{"pip", "install", "uv"}})
+		}
 	}
 	for _, f := range r.requirements {
 		steps = append(steps, plan.Install{

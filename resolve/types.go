@@ -49,6 +49,12 @@ type Options struct {
 	Base, Platform string
 	// Requirements, Integrations and Apt come after those of the settings.
 	Requirements, Integrations, Apt []string
+	// RequirementPlaces say where each of Requirements stands, as "FILE:LINE";
+	// empty is the command line. They may be fewer.
+	RequirementPlaces []string
+	// RequireHashes refuses requirements without a hash, and has the installer do
+	// so, too.
+	RequireHashes bool
 	// Installer takes the place of python_package_installer.
 	Installer string
 	// Dockerignore takes the place of the ignore file that settings name.

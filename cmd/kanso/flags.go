@@ -43,6 +43,7 @@ func (p *projectFlags) add(c *cobra.Command) {
 	f.StringVar(&p.o.Platform, "platform", "", "`OS/ARCH[/VARIANT]` of the base")
 	f.StringArrayVarP(&p.o.Requirements, "requirement", "r", nil, "a `REQUIREMENT` to install as well (repeatable)")
 	f.StringArrayVar(&p.requirements, "requirements", nil, "a requirements `FILE` to install as well (repeatable)")
+	f.BoolVar(&p.o.RequireHashes, "require-hashes", false, "install nothing whose hash does not stand in the requirements; uv has to be in the base")
 	f.StringArrayVar(&p.o.Integrations, "integration", nil, "a ZenML integration's `NAME` to install as well (repeatable)")
 	f.StringArrayVar(&p.o.Apt, "apt", nil, "a Debian `PACKAGE` to install as well (repeatable)")
 	f.StringVar(&p.o.Installer, "installer", "", "`NAME` of the installer, pip or uv, else what settings or the ZenML version say")
@@ -68,9 +69,12 @@ func (p *projectFlags) options(env environ, args []string) (resolve.Options, err
 		if err != nil {
 			return o, fmt.Errorf("--requirements: %w", err)
 		}
+		o.RequirementPlaces = append(o.RequirementPlaces, make([]string, len(o.Requirements)-len(o.RequirementPlaces))...)
+		n := 0
 		for line := range strings.Lines(string(data)) {
+			n++
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				o.Requirements = append(o.Requirements, line)
+				o.Requirements, o.RequirementPlaces = append(o.Requirements, line), append(o.RequirementPlaces, fmt.Sprintf("%s:%d", file, n))
 			}
 		}
 	}
