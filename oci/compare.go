@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -262,7 +263,7 @@ func entryDifferences(a, b layers.Entry) []string {
 		add("size", a.Size, b.Size)
 	}
 	add("link", fmt.Sprintf("%q", a.Link), fmt.Sprintf("%q", b.Link))
-	add("mode", fmt.Sprintf("%#o", a.Mode&^(a.Mode.Type())), fmt.Sprintf("%#o", b.Mode&^(b.Mode.Type())))
+	add("mode", bits(a.Mode), bits(b.Mode))
 	add("owner", fmt.Sprintf("%d:%d", a.UID, a.GID), fmt.Sprintf("%d:%d", b.UID, b.GID))
 	add("time", a.Time, b.Time)
 	add("device", fmt.Sprintf("%d,%d", a.Major, a.Minor), fmt.Sprintf("%d,%d", b.Major, b.Minor))
@@ -275,6 +276,17 @@ func entryDifferences(a, b layers.Entry) []string {
 		}
 	}
 	return what
+}
+
+// bits is a mode without the type, as chmod takes it.
+func bits(m fs.FileMode) string {
+	n := m.Perm()
+	for flag, bit := range map[fs.FileMode]fs.FileMode{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&flag != 0 {
+			n |= bit
+		}
+	}
+	return fmt.Sprintf("%#o", uint32(n))
 }
 
 func kindOfEntry(e layers.Entry) string {
