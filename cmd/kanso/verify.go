@@ -206,14 +206,19 @@ func (v *verifyRun) build(ctx context.Context, client *oci.Client, store *cache.
 		return nil, err
 	}
 	defer remove()
-	access, err := v.access(ctx, store, root, private, o.Requirements)
+	project, err := projectOf(root, store.Scratch())
+	if err != nil {
+		return nil, err
+	}
+	project = "verify " + project // what a stranger's statement leaves is for no build
+	access, err := v.access(ctx, store, project, private, o.Requirements)
 	if err != nil {
 		return nil, err
 	}
 	b := oci.Builder{
 		Context: root, Contexts: contexts, Client: client, Store: store, Runner: v.sandbox.runner(v.app, store), IDs: sandbox.IDs(v.sandbox.ids),
 		Access: access, StepEnv: v.stepEnv(o.Plan), Time: o.Time, Created: o.Time, Format: o.Format, Git: v.checkout, Annotations: o.Annotations, Compression: o.Compression,
-		NoCache: true, Name: "verify\n" + root, Output: show.output(), Progress: show, Now: now, Secrets: map[string]string{},
+		NoCache: true, Project: project, Name: project, Output: show.output(), Progress: show, Now: now, Secrets: map[string]string{},
 	}
 	list, err := v.app.secrets(v.secrets, private)
 	if err != nil {
@@ -286,8 +291,8 @@ func (v *verifyRun) places(o oci.Origin, dir string) (root string, contexts map[
 
 // access is what package managers are lent: as for a build, and the versions
 // that they have to install.
-func (v *verifyRun) access(ctx context.Context, store *cache.Dir, root, private string, requirements []string) (map[string]oci.Access, error) {
-	l := lender{a: v.app, dir: private, caches: func(manager string) (string, error) { return store.Packages(root, manager) }}
+func (v *verifyRun) access(ctx context.Context, store *cache.Dir, project, private string, requirements []string) (map[string]oci.Access, error) {
+	l := lender{a: v.app, dir: private, caches: func(manager string) (string, error) { return store.Packages(project, manager) }}
 	access, err := l.access(ctx)
 	if err != nil {
 		return nil, err
