@@ -14,6 +14,9 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kanso-build/kanso/layers/python"
+	"github.com/kanso-build/kanso/resolve/plan"
 )
 
 // Files that a step copies stand in several layers, so that a change sends
@@ -45,7 +48,7 @@ type portion struct {
 // for them. w.adopts is of the last one, with what the image had before.
 func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entries) error {
 	var works []work
-	for _, p := range portions(set, maxLayers-len(st.layers)-st.course.steps()) {
+	for _, p := range portions(set, st.roomForFiles()) {
 		of := w
 		if p.name != "" {
 			of.step, of.adopts = w.step+" ("+p.name+")", false
@@ -67,6 +70,17 @@ func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entrie
 		}
 	}
 	return nil
+}
+
+// roomForFiles is how many layers the files of a step may have: what is left of
+// the image's, without those that an Install after it should be able to have, but
+// half of them at least. It depends on the base and the steps alone.
+func (st *state) roomForFiles() int {
+	left := maxLayers - len(st.layers) - st.course.steps()
+	if st.stage == nil || !slices.ContainsFunc(st.stage.Steps[min(st.at+1, len(st.stage.Steps)):], func(s plan.Step) bool { return s.Kind() == plan.Install{}.Kind() }) {
+		return left
+	}
+	return left - min(python.MaxLayers-st.split, left/2)
 }
 
 // sideBySide is how many layers of one step are made at once, at most; each takes some

@@ -1,12 +1,15 @@
 package oci_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
@@ -113,5 +116,29 @@ func TestAnImageStaysBelowTheLimitOfLayers(t *testing.T) {
 	}
 	if len(ls) < 24 || len(ls) >= 120 {
 		t.Errorf("%d layers", len(ls))
+	}
+}
+
+// TestSourcesLeaveLayersForWhatIsInstalledAfterThem copies enough to fill an image
+// and installs a project then.
+func TestSourcesLeaveLayersForWhatIsInstalledAfterThem(t *testing.T) {
+	files := map[string]string{}
+	var steps []plan.Step
+	for i := range 7 {
+		var names []string
+		for j := range 20 {
+			name := fmt.Sprintf("%d/table_%02d.csv", i, j)
+			files[name] = strings.Repeat("x", 450<<10)
+			names = append(names, name)
+		}
+		steps = append(steps, plan.Copy{Files: names, Dest: "/app", Modes: plan.ModesGit})
+	}
+	w := &writes{files: []layers.File{file("site/x.py", "x", 0o644)}}
+	b := builder(t, files)
+	b.Runner = func(context.Context, sandbox.IDs) (oci.Runner, error) { return w, nil }
+	build(t, b, baseOn(t, "nothing", file("x", "x", 0o644)), append(steps, plan.Install{Installer: "pip", Command: []string{"pip", "install", "."}})...)
+	args, ok := w.ran[0].After.Args.(oci.CaptureArgs)
+	if !ok || args.Parts != 40 {
+		t.Errorf("the installer's files may have %d layers", args.Parts)
 	}
 }

@@ -252,6 +252,7 @@ func (c *course) step(ctx context.Context, st *state, r *running, i int) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	st.at = i
 	return c.b.step(ctx, st, r.Steps[i])
 }
 

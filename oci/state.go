@@ -32,6 +32,7 @@ type state struct {
 	dry    bool // explain only
 	course *course
 	stage  *running // nil outside of a course, like that
+	at     int      // the number of the step under way, from 0
 	wild   bool     // steps of somebody else's were carried out, see [wild]
 	seen   *outlook
 	drawn  []sketch            // that the step under way asked for
