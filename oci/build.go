@@ -57,7 +57,8 @@ type Builder struct {
 	// Time is the modification time of every file; zero is 1980-01-01, the
 	// earliest that zip files can say.
 	Time time.Time
-	// Created stands in the image and its history; zero is the base's.
+	// Created stands in the image and its history; zero is the base's, or 1970 if
+	// it has none: what is built twice is the same both times.
 	Created time.Time
 	// Compression is how layers are compressed.
 	Compression layers.Compression

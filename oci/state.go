@@ -82,8 +82,11 @@ func newState(base Base, created time.Time) (*state, error) {
 		return nil, fmt.Errorf("base %s: %d layers but %d diff ids", base.Ref, len(ls), len(cfg.RootFS.DiffIDs))
 	}
 	st := &state{base: base, config: cfg.DeepCopy(), own: len(ls), dirs: map[string]layers.File{}, created: cfg.Created, seen: &outlook{}, parts: map[string]keyParts{}}
-	if !created.IsZero() {
+	switch {
+	case !created.IsZero():
 		st.created = v1.Time{Time: created.UTC()}
+	case cfg.Created.IsZero(): // of nothing, or of who does not say
+		st.created = v1.Time{Time: time.Unix(0, 0).UTC()}
 	}
 	if cfg.Config.Healthcheck != nil {
 		raw, err := base.Image.RawConfigFile()

@@ -34,6 +34,7 @@ type buildRun struct {
 	push, noCache                            bool
 	format, digestFile, metadataFile, report string
 	record, iidFile, compression, secretScan string
+	cacheMount                               string
 
 	packing layers.Compression
 	times   times
@@ -68,6 +69,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	b.attests.add(c)
 	b.cache = cacheFlag(c)
 	f := c.Flags()
+	f.StringVar(&b.cacheMount, "cache-mount", "", "`DIR` where package managers keep downloads, such as one that CI keeps between jobs, else in --cache-dir")
 	f.StringArrayVar(&b.ssh, "ssh", nil, "with -f: an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
 	f.StringArrayVar(&b.notes, "annotation", nil, "with -f: an annotation of the manifest, `NAME=VALUE` (repeatable)")
 	f.StringVar(&b.iidFile, "iidfile", "", "with -f: write the image's id, the digest of its configuration, to `FILE`")
@@ -179,7 +181,7 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	}
 	options.WarnOfSecrets = b.secretScan != scanStop
 	options.ParentDigests, options.Lend = b.record != "", b.docker.lend
-	for _, file := range []string{b.digestFile, b.metadataFile, b.record} {
+	for _, file := range []string{b.digestFile, b.metadataFile, b.record, b.cacheMount} {
 		if file != "" {
 			options.Outputs = append(options.Outputs, file)
 		}
@@ -214,7 +216,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 	if err != nil {
 		return err
 	}
-	lend := lender{a: b.app, dir: private, caches: func(manager string) (string, error) { return dir.Packages(project, manager) }}
+	lend := lender{a: b.app, dir: private, caches: packages(b.cacheMount, dir, project)}
 	access, err := lend.access(ctx)
 	if err != nil {
 		return err
