@@ -56,7 +56,8 @@ func verbs() map[string]sandbox.Verb {
 			if out.List, err = json.Marshal(list); err != nil {
 				return err
 			}
-			return json.NewEncoder(e.Out).Encode(out)
+			_, err = out.WriteTo(e.Out)
+			return err
 		},
 		"ground": func(_ context.Context, e sandbox.Env) error {
 			var a oci.GroundArgs

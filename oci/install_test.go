@@ -58,7 +58,8 @@ func (w *writes) Call(ctx context.Context, c sandbox.Call) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(c.Out).Encode(oci.Unpacked{List: data})
+	_, err = oci.Unpacked{List: data}.WriteTo(c.Out)
+	return err
 }
 
 func (w *writes) Trees() string  { return "test" }

@@ -80,7 +80,7 @@ func (s *spool) fill(ctx context.Context, t *tarSource) error {
 		return err
 	}
 	defer r.Close()
-	seen := map[string]int{}
+	seen, buf := map[string]int{}, make([]byte, 256<<10)
 	err = layers.Each(ctx, r, func(e layers.Entry, content io.Reader) error {
 		if !e.Mode.IsRegular() || e.HardLink || e.Whiteout || e.Opaque {
 			return nil
@@ -91,7 +91,7 @@ func (s *spool) fill(ctx context.Context, t *tarSource) error {
 		if _, ok := t.at[one]; !ok && !last {
 			return nil
 		}
-		n, err := io.Copy(io.NewOffsetWriter(s.file, s.end), content)
+		n, err := io.CopyBuffer(io.NewOffsetWriter(s.file, s.end), struct{ io.Reader }{content}, buf)
 		t.at[one] = [2]int64{s.end, n}
 		if last {
 			t.at[e.Path] = t.at[one]

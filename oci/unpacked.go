@@ -14,7 +14,7 @@ import (
 )
 
 // UnpackArgs are the arguments of the sandbox's verb "unpack": the layer that
-// comes in becomes the tree Dir, and an [Unpacked] goes out as JSON.
+// comes in becomes the tree Dir, and an [Unpacked] goes out.
 type UnpackArgs struct {
 	Dir    string        `json:"dir"`
 	Below  []string      `json:"below"` // trees, topmost first
@@ -26,11 +26,33 @@ type UnpackArgs struct {
 
 // Unpacked is what the verb "unpack" says of a layer.
 type Unpacked struct {
-	// List is the [layers.Listing].
-	List  json.RawMessage `json:"list"`
-	Apart layers.Apart    `json:"apart,omitzero"`
+	// List is the [layers.Listing] in JSON.
+	List  []byte       `json:"-"`
+	Apart layers.Apart `json:"apart,omitzero"`
 	// Again says that the layer is to be unpacked on those below it.
 	Again bool `json:"again,omitempty"`
+}
+
+// WriteTo implements [io.WriterTo]: a line of JSON, and the list.
+func (u Unpacked) WriteTo(w io.Writer) (int64, error) {
+	line, err := json.Marshal(u)
+	if err != nil {
+		return 0, err
+	}
+	n, err := w.Write(append(line, '\n'))
+	if err != nil {
+		return int64(n), err
+	}
+	m, err := w.Write(u.List)
+	return int64(n + m), err
+}
+
+// readUnpacked reads what WriteTo wrote, and keeps parts of it.
+func readUnpacked(data []byte) (u Unpacked, err error) {
+	line, list, _ := bytes.Cut(data, []byte("\n"))
+	err = json.Unmarshal(line, &u)
+	u.List = list
+	return u, err
 }
 
 // GroundArgs are the arguments of the sandbox's verb "ground": the tree Dir, which
@@ -130,11 +152,11 @@ func (b *Builder) unpackStored(ctx context.Context, r Runner, l laid, args Unpac
 // unpack turns a layer into a tree.
 func unpack(ctx context.Context, r Runner, args UnpackArgs, in io.Reader) (Unpacked, error) {
 	var data bytes.Buffer
-	var out Unpacked
 	if err := r.Call(ctx, sandbox.Call{Verb: "unpack", Args: args, In: in, Out: &data}); err != nil {
-		return out, err
+		return Unpacked{}, err
 	}
-	if err := json.Unmarshal(data.Bytes(), &out); err != nil {
+	out, err := readUnpacked(data.Bytes())
+	if err != nil {
 		return out, fmt.Errorf("read listing of layer %s: %w", args.DiffID, err)
 	}
 	return out, nil

@@ -15,10 +15,23 @@ import (
 )
 
 func main() {
+	collectEarly()
 	if code, child := sandbox.Main(os.Args, verbs()); child {
 		os.Exit(code)
 	}
 	os.Exit(kanso())
+}
+
+// then is how much the heap may grow before garbage is collected, in percent.
+const then = 40
+
+// collectEarly collects often, unless the environment says otherwise: little of
+// what a build holds grows, so that it is cheap, and the peak is the same for
+// small and large contexts.
+func collectEarly() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(then)
+	}
 }
 
 // kanso is the program without the sandbox's side of it.
@@ -32,11 +45,10 @@ func kanso() int {
 	return a.execute(ctx, os.Args[1:])
 }
 
-// collectLate begins to collect garbage when the heap has some 20 MB, which a
-// build that does nothing never has, and early from then on: little of what a build
-// holds grows, and the peak is the same for small and large contexts.
+// collectLate begins to do so when the heap has some 20 MB, which a build that
+// does nothing never has.
 func collectLate() {
-	const first, then = 500, 40 // percent, of the 4 MB that are taken to live before the first collection
+	const first = 500 // of the 4 MB that are taken to live before the first collection
 	debug.SetGCPercent(first)
 	runtime.AddCleanup(new(*int), func(percent int) { debug.SetGCPercent(percent) }, then)
 }

@@ -55,7 +55,8 @@ func unpack(ctx context.Context, e sandbox.Env) error {
 	if out.List, err = json.Marshal(list); err != nil {
 		return fmt.Errorf("encode listing: %w", err)
 	}
-	return json.NewEncoder(e.Out).Encode(out)
+	_, err = out.WriteTo(e.Out)
+	return err
 }
 
 // ground puts a tree that was unpacked apart on those below it.

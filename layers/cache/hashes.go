@@ -1,9 +1,8 @@
 package cache
 
 import (
-	"bytes"
-	"encoding/gob"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,8 +22,8 @@ type stamp struct {
 
 // remembered is a file's stamp and the sha256 of its content.
 type remembered struct {
-	Stamp stamp
-	Hash  string
+	stamp stamp
+	sum   [sha256.Size]byte
 }
 
 // racy is how much older than the build a file must be to be remembered: one
@@ -64,15 +63,15 @@ func (h *hashes) load() {
 }
 
 func readHashes(file string) map[string]remembered {
-	known := map[string]remembered{}
 	data, err := os.ReadFile(file)
 	if err == nil {
-		data, _ = unsealed(data)
+		if data, ok := unsealed(data); ok {
+			if known, ok := decodeHashes(string(data)); ok {
+				return known
+			}
+		}
 	}
-	if err == nil && gob.NewDecoder(bytes.NewReader(data)).Decode(&known) != nil {
-		return map[string]remembered{}
-	}
-	return known
+	return map[string]remembered{}
 }
 
 // FileHash returns the hash of a file's content if the file is as it was when
@@ -90,10 +89,10 @@ func (d *Dir) FileHash(file string, info fs.FileInfo) (v1.Hash, bool) {
 	if !ok {
 		r, ok = h.known[file]
 	}
-	if !ok || r.Stamp != s {
+	if !ok || r.stamp != s {
 		return v1.Hash{}, false
 	}
-	return v1.Hash{Algorithm: "sha256", Hex: r.Hash}, true
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(r.sum[:])}, true
 }
 
 // PutFileHash remembers the hash of a file's content. info was taken before
@@ -101,7 +100,9 @@ func (d *Dir) FileHash(file string, info fs.FileInfo) (v1.Hash, bool) {
 // could change again and look the same.
 func (d *Dir) PutFileHash(file string, info fs.FileInfo, sum v1.Hash) {
 	s, ok := stampOf(info)
-	if !ok || sum.Algorithm != "sha256" {
+	r := remembered{stamp: s}
+	n, err := hex.Decode(r.sum[:], []byte(sum.Hex))
+	if !ok || sum.Algorithm != "sha256" || n != sha256.Size || err != nil {
 		return
 	}
 	h := &d.files
@@ -111,7 +112,7 @@ func (d *Dir) PutFileHash(file string, info fs.FileInfo, sum v1.Hash) {
 	if limit := h.start - int64(racy); s.Mtime >= limit || s.Ctime >= limit {
 		return
 	}
-	h.added[file] = remembered{s, sum.Hex}
+	h.added[file] = r
 }
 
 // Flush writes the remembered hashes down, together with what other builds
@@ -130,10 +131,6 @@ func (d *Dir) Flush() error {
 	for k, v := range h.added {
 		all[k], h.known[k] = v, v
 	}
-	var buf bytes.Buffer
-	if err := gob.NewEncoder(&buf).Encode(all); err != nil {
-		return errors.Join(errors.New("encode file hashes"), err)
-	}
 	h.added = map[string]remembered{}
-	return writeWhole(h.file, filepath.Join(d.root, tempDir), sealed(buf.Bytes()))
+	return writeWhole(h.file, filepath.Join(d.root, tempDir), sealed(encodeHashes(all)))
 }
