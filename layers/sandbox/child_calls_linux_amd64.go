@@ -9,6 +9,9 @@ func ownerCalls() []int {
 	return []int{unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
 }
 
+// forkCalls are those that start a process, beside clone and clone3.
+func forkCalls() []int { return []int{unix.SYS_FORK, unix.SYS_VFORK} }
+
 const sysFstatat = unix.SYS_NEWFSTATAT
 
 // statCalls are those at which a user's own command is stopped, too.

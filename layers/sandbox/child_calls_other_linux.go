@@ -11,6 +11,9 @@ func ownerCalls() []int {
 	return []int{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETGROUPS, unix.SYS_GETGROUPS}
 }
 
+// forkCalls are those that start a process, beside clone and clone3.
+func forkCalls() []int { return nil }
+
 const sysFstatat = unix.SYS_FSTATAT
 
 // statCalls are those at which a user's own command is stopped, too.

@@ -26,6 +26,8 @@ func Main(args []string, verbs map[string]Verb) (code int, child bool) {
 	switch args[0] {
 	case innerName:
 		return inner(), true
+	case wheelsName:
+		return wheels(args), true
 	case childName:
 	default:
 		return 0, false

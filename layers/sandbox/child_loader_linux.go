@@ -139,8 +139,8 @@ func (l *pythonLoader) start(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	argv := []string{"--library-path", strings.Join(l.libraries, ":"), "--argv0", l.python, l.program}
-	cmd := exec.Command(l.ld, append(argv, args...)...) //nolint:noctx // the death of this process ends it
+	cmd := exec.Command("/proc/self/exe") //nolint:noctx // the death of this process ends it
+	cmd.Args = append([]string{wheelsName, l.ld, "--library-path", strings.Join(l.libraries, ":"), "--argv0", l.python, l.program}, args...)
 	cmd.Dir, cmd.Env = dir, l.environment()
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

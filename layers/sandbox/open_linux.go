@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Sandbox, error) {
 		}
 		reasons = append(reasons, "loader: "+err.Error())
 	}
-	return nil, fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, "; "))
+	return nil, limited(fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, "; ")))
 }
 
 // attributes says why owners cannot be kept with files in a directory.
@@ -215,7 +215,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 		return errors.New("sandbox: no command")
 	}
 	if s.mode == ModeLoader && (c.Foreign || !installs(c.Args)) {
-		return fmt.Errorf("%w: the mode loader, the only one that works, can install wheels with pip or uv and nothing else", ErrUnavailable)
+		return limited(fmt.Errorf("%w: the mode loader, the only one that works, can install wheels with pip or uv and nothing else", ErrUnavailable))
 	}
 	scratch, err := os.MkdirTemp(s.o.Dir, "run-")
 	if err != nil {
@@ -250,6 +250,9 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	exit.IDs = s.shape.one() && wantsIDs(exit.Tail)
 	if exit.IDs && s.o.IDs != IDsSingle && subordinate() == nil {
 		return fmt.Errorf("%w: %w", ErrNeedsIDs, exit)
+	}
+	if s.mode == ModeLoader && wantsBuild(exit.Tail) {
+		return limited(fmt.Errorf("%w (the mode loader, the only one that works here, takes wheels and builds none)", exit))
 	}
 	return exit
 }

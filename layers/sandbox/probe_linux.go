@@ -113,8 +113,8 @@ func fix(mode Mode, ids, why string) string {
 		return "sysctl kernel.unprivileged_userns_clone=1"
 	case namespaces && setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for this program with the rule: userns,"
-	case namespaces && status("Seccomp") == "2":
-		return "a seccomp profile forbids user namespaces (Docker's default, Kubernetes' RuntimeDefault); in a pod: securityContext: {seccompProfile: {type: Unconfined}}; docker run --security-opt seccomp=unconfined"
+	case (namespaces || mode == ModeChroot) && allowance(thisProcess()) != "":
+		return allowance(thisProcess())
 	case strings.Contains(why, "overlay"):
 		return "a cache directory on another file system than overlayfs: --cache-dir on a volume or an emptyDir"
 	case mode == ModeChroot:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the OCI runtime configuration of a container as Docker starts one by default, but for the network (the host's).
 
-    config.py --profile default.json --rootfs DIR --uid N [--no-capabilities] [--bind SRC:DST[:ro]]... [--env K=V]...
+    config.py --profile default.json --rootfs DIR --uid N [--capabilities NAME,...] [--unconfined] [--no-new-privileges] [--bind SRC:DST[:ro]]... [--env K=V]...
         --cwd DIR -- COMMAND...  > config.json
 
 profile is Docker's own default seccomp profile (github.com/moby/profiles/seccomp); its conditions on capabilities,
@@ -63,7 +63,7 @@ def seccomp(profile, capabilities):
 def configuration(options):
     with open(options.profile, encoding="utf-8") as file:
         profile = json.load(file)
-    bounding = [] if options.no_capabilities else CAPABILITIES
+    bounding = CAPABILITIES if options.capabilities is None else ["CAP_" + n for n in options.capabilities.split(",") if n]
     effective = bounding if options.uid == 0 else []
     mounts = [{"destination": d, "type": t, "source": s, "options": o} for d, t, s, o in MOUNTS]
     for bind in options.bind:
@@ -74,7 +74,7 @@ def configuration(options):
         "ociVersion": "1.0.2",
         "process": {
             "terminal": False, "user": {"uid": options.uid, "gid": options.uid}, "args": options.command,
-            "env": options.env, "cwd": options.cwd, "noNewPrivileges": False,
+            "env": options.env, "cwd": options.cwd, "noNewPrivileges": options.no_new_privileges,
             "capabilities": {"bounding": bounding, "effective": effective, "permitted": effective},
         },
         "root": {"path": os.path.abspath(options.rootfs), "readonly": False},
@@ -83,7 +83,7 @@ def configuration(options):
         "linux": {
             "namespaces": [{"type": t} for t in ("pid", "ipc", "uts", "mount")],
             "maskedPaths": MASKED, "readonlyPaths": READ_ONLY,
-            "seccomp": seccomp(profile, bounding),
+            **({} if options.unconfined else {"seccomp": seccomp(profile, bounding)}),
         },
     }
 
@@ -93,7 +93,9 @@ def main():
     parser.add_argument("--profile", required=True)
     parser.add_argument("--rootfs", required=True)
     parser.add_argument("--uid", type=int, default=0)
-    parser.add_argument("--no-capabilities", action="store_true", help="as docker run --cap-drop ALL")
+    parser.add_argument("--capabilities", help="these only; none if it is empty, as docker run --cap-drop ALL")
+    parser.add_argument("--unconfined", action="store_true", help="no seccomp profile, as a pod has that asks for none")
+    parser.add_argument("--no-new-privileges", action="store_true", help="as allowPrivilegeEscalation: false")
     parser.add_argument("--bind", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--cwd", default="/")
