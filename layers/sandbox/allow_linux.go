@@ -44,7 +44,7 @@ const (
   and with docker run: --security-opt seccomp=unconfined`
 	allowChroot = `root without capabilities may neither change its root directory nor make user namespaces; in a pod, this allows the first:
     securityContext:
-      capabilities: {drop: [ALL], add: [CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID, SYS_CHROOT]}
+      capabilities: {drop: [ALL], add: [CHOWN, DAC_OVERRIDE, FOWNER, MKNOD, SETGID, SETUID, SYS_CHROOT]}
   and this the second:
     securityContext:
       runAsUser: 1000
@@ -54,12 +54,16 @@ const (
       runAsUser: 1000`
 )
 
+// chroots are the capabilities without which root may not change its root directory
+// for a command and give it devices.
+const chroots = 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_MKNOD
+
 // allowance is what would allow a container more than it may.
 func allowance(r rights) string {
 	switch {
 	case !r.root && r.filtered:
 		return allowNamespaces
-	case r.root && r.caps&(1<<unix.CAP_SYS_CHROOT) == 0 && r.filtered:
+	case r.root && r.filtered && r.caps&chroots != chroots:
 		return allowChroot
 	case r.root && r.caps&(1<<unix.CAP_SETFCAP) == 0 && !r.filtered:
 		return allowUser

@@ -98,6 +98,9 @@ func (c *process) tryChroot() error {
 	if os.Geteuid() != 0 {
 		return errors.New("only root can change its root")
 	}
+	if err := unix.Mknod(filepath.Join(c.job.Scratch, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		return fmt.Errorf("devices: %w", err) // a command has at least this one
+	}
 	if err := unix.Chroot(c.job.Scratch); err != nil {
 		return fmt.Errorf("chroot: %w", err)
 	}

@@ -14,6 +14,8 @@ mkdir "$WORK/certs" "$WORK/strangers" "$WORK/p" "$WORK/none" "$WORK/docker"
 export DOCKER_CONFIG=$WORK/docker HOME=$WORK
 printf 'FROM scratch\nCOPY data /data\n' >"$WORK/p/Dockerfile"
 head -c 300000 /dev/urandom >"$WORK/p/data"
+printf 'FROM busybox\nRUN echo it runs\n' >"$WORK/run"
+"$ROOT/testdata/dockerfile/bases.sh"
 failed=0
 
 # login HOST USER PASSWORD: what docker login writes down; without a user nobody is logged in.
@@ -59,16 +61,17 @@ problem() {
 	failed=1
 }
 
-# refused WHAT REF OPTION... <<TEXT: before anything is built; what is said is the text, in which HOST stands for the registry.
+# refused WHAT REF OPTION... <<TEXT: before anything is run; what is said is the text, in which HOST stands for the registry.
 refused() {
 	local what=$1 ref=$2 want host=${2%%/*}
 	shift 2
 	want=$(cat)
 	rm -rf "$WORK/fresh"
-	if "$KANSO" build --cache-dir "$WORK/fresh" --progress plain -f "$WORK/p/Dockerfile" -t "$ref" --push "$@" "$WORK/p" >"$WORK/said" 2>&1; then
+	if "$KANSO" build --cache-dir "$WORK/fresh" --progress plain -f "$WORK/run" --build-context "busybox=oci-layout://$CACHE/dockerfile/bases:busybox" \
+		-t "$ref" --push "$@" "$WORK/none" >"$WORK/said" 2>&1; then
 		problem "$what: it is pushed"
-	elif [ -n "$(find "$WORK/fresh/blobs" -type f)" ]; then
-		problem "$what: something was built first"
+	elif [ -n "$(find "$WORK/fresh/layers" -type f)" ] || grep -q RUN "$WORK/said"; then
+		problem "$what: something was run first"
 	elif ! sed "s#$host#HOST#g; s#${TOKENS:-nowhere}#TOKENS#g; s#$WORK#WORK#g" "$WORK/said" | diff <(echo "$want") - >"$WORK/other"; then
 		cp "$WORK/other" "$WORK/said"
 		problem "$what: it is said in other words"

@@ -151,7 +151,7 @@ no_wheel() {
 	says "$name" "the mode loader, the only one that works here, takes wheels and builds none|$words"
 }
 
-few=CHOWN,DAC_OVERRIDE,FOWNER,SETGID,SETUID,SYS_CHROOT
+few=CHOWN,DAC_OVERRIDE,FOWNER,MKNOD,SETGID,SETUID,SYS_CHROOT
 restricted=(--capabilities "" --no-new-privileges)
 mkdir "$WORK/volume"
 chown 1234:1234 "$WORK/volume"
