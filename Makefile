@@ -66,8 +66,9 @@ zenml: build
 	testdata/zenml/server.sh
 	testdata/zenml/source.sh $(VERSIONS)
 
+# In containers of all kinds; NAMES says which.
 modes: build
-	testdata/modes/modes.sh
+	testdata/modes/modes.sh $(NAMES)
 
 memory: build
 	testdata/e2e/memory.sh 2G 10G

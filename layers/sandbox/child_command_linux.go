@@ -374,8 +374,11 @@ func dropCapabilities() error {
 		if slices.Contains(keep, c) {
 			continue
 		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
-		if err != nil && !errors.Is(err, unix.EINVAL) { // an older kernel has fewer
+		have, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err == nil && have == 0 || errors.Is(err, unix.EINVAL) { // an older kernel has fewer
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
 			return err
 		}
 	}
