@@ -282,11 +282,13 @@ func (a *addition) ask(ctx context.Context, args []string, mounts []sandbox.Moun
 // later installs can start from it.
 func (a *addition) all(ctx context.Context) ([]made, error) {
 	x, out := a.x, bytes.Buffer{}
-	r, err := a.runner(ctx)
-	if err != nil || r == nil || !r.CanKeep() {
+	if a.b.Runner == nil {
 		return a.b.withIDs(ctx, a.st, x)
 	}
-	a.r = r
+	var err error
+	if a.r, err = a.b.Runner(ctx, a.b.IDs); err != nil || !a.r.CanKeep() {
+		return a.b.withIDs(ctx, a.st, x)
+	}
 	report := ""
 	if a.uv() {
 		x.also = &out
@@ -313,13 +315,6 @@ func (a *addition) all(ctx context.Context) ([]made, error) {
 		return nil, context.Cause(ctx)
 	}
 	return list, nil
-}
-
-func (a *addition) runner(ctx context.Context) (Runner, error) {
-	if a.b.Runner == nil {
-		return nil, nil
-	}
-	return a.b.Runner(ctx, a.b.IDs)
 }
 
 // learn reads what was installed.

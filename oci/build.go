@@ -245,17 +245,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	case len(found.list) > 0:
 		r.Cached, r.From = true, found.from
 	case st.dry:
-		st.missed, st.missedRun = true, st.missedRun || w.runs
-		if w.install != nil {
-			r.Install = b.foresee(w.install)
-		}
-		if w.list != nil {
-			st.seen.stack = append(st.seen.stack, seenLayer{list: w.list, known: w.list})
-			for _, e := range w.list.Entries {
-				r.Bytes += e.Size
-			}
-		}
-		st.report(r)
+		b.missing(st, w, r)
 		return nil
 	default:
 		if found, err = b.makeLayers(ctx, st, w); err != nil {
@@ -278,6 +268,21 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 		b.Ahead.send(st.layers)
 	}
 	return nil
+}
+
+// missing tells of a work that, in an explanation, is not done.
+func (b *Builder) missing(st *state, w work, r StepReport) {
+	st.missed, st.missedRun = true, st.missedRun || w.runs
+	if w.install != nil {
+		r.Install = b.foresee(w.install)
+	}
+	if w.list != nil {
+		st.seen.stack = append(st.seen.stack, seenLayer{list: w.list, known: w.list})
+		for _, e := range w.list.Entries {
+			r.Bytes += e.Size
+		}
+	}
+	st.report(r)
 }
 
 // makeLayers does a work and keeps the layers that it makes.

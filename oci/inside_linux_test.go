@@ -184,6 +184,7 @@ func programs() map[string]func(args ...string) error {
 		},
 		"look":    look,
 		"install": fakeInstall,
+		"pip":     fakePip,
 		"install-more": func(args ...string) error {
 			return errors.Join(os.RemoveAll("/usr/lib/python3/first"), fakeInstall(args...))
 		},

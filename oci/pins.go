@@ -99,7 +99,7 @@ func pinsOfReport(data []byte) ([]pin, error) {
 }
 
 // uvChange is a line in which uv says what it changes, or would.
-var uvChange = regexp.MustCompile(`(?m)^ ([+~-]) ([A-Za-z0-9._-]+)==(\S+)( \(.*\))?\r?$`) //nolint:gochecknoglobals // a pattern
+var uvChange = regexp.MustCompile(`(?m)^ ([+~-]) ([A-Za-z0-9._-]+)==(\S+)( \(.*\))?\r?$`)
 
 // pinsOfUV reads what uv prints; it does not tell hashes. It notes every
 // distribution as requested. replaced are those that others take the place of.
@@ -207,9 +207,9 @@ func takeApart(args []string, file, requirements string) (installLine, error) {
 
 // comment and plain are parts of requirement files.
 var (
-	comment = regexp.MustCompile(`(^|\s+)#.*$`)                                                                             //nolint:gochecknoglobals // a pattern
-	plain   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?\s*([(<>=!~;].*)?$`) //nolint:gochecknoglobals // a pattern
-	archive = regexp.MustCompile(`(?i)\.(whl|zip|tar|tgz|tbz|txz|tar\.[a-z0-9]+)$`)                                         //nolint:gochecknoglobals // a pattern
+	comment = regexp.MustCompile(`(^|\s+)#.*$`)
+	plain   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?\s*([(<>=!~;].*)?$`)
+	archive = regexp.MustCompile(`(?i)\.(whl|zip|tar|tgz|tbz|txz|tar\.[a-z0-9]+)$`)
 )
 
 // optionsOf are the lines of a file of requirements that are no requirements. A

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if code, child := sandbox.Main(os.Args, verbs()); child {
 		os.Exit(code)
 	}
+	if filepath.Base(os.Args[0]) == "pip" {
+		os.Args = append([]string{"prog"}, os.Args...)
+	}
 	if filepath.Base(os.Args[0]) == "prog" {
 		if err := programs()[os.Args[1]](os.Args[2:]...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
