@@ -9,7 +9,7 @@ RACE ?= ./...
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench soak resume conformance fuzz mutants clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench requirements soak resume conformance fuzz mutants clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -89,6 +89,11 @@ bench: build
 # Guards are taken away one at a time; a test has to fail for each.
 mutants:
 	testdata/mutants.sh
+
+# Installs that start from an earlier one give what cold ones do.
+requirements: build
+	testdata/e2e/requirements.sh
+	if [ "$$(id -u)" = 0 ]; then testdata/e2e/requirements.sh --as-user one-more upgraded dependency-becomes-requested base-upgraded-before; fi
 
 # Every fuzz target for FUZZTIME.
 fuzz:

@@ -47,7 +47,7 @@ func (i *installing) told() *InstallReport {
 // foresee tells what an Install that is not carried out would start from.
 func (b *Builder) foresee(i *installing) *InstallReport {
 	for _, e := range b.earlierInstalls(i.family) {
-		if f, err := b.stored(e.Key); err != nil || len(f.list) == 0 {
+		if f, err := b.stored(b.storeKey(work{key: e.Key, runs: true})); err != nil || len(f.list) == 0 {
 			continue
 		}
 		if _, err := takeApart(i.args, i.file, i.requirements); err != nil {

@@ -59,7 +59,7 @@ type leftover struct {
 func (b *Builder) leftovers(st *state, r Runner, family string) []leftover {
 	var list []leftover
 	for _, e := range b.earlierInstalls(family) {
-		f, err := b.stored(e.Key)
+		f, err := b.stored(b.storeKey(work{key: e.Key, runs: true}))
 		if err != nil || len(f.list) == 0 {
 			continue
 		}

@@ -106,7 +106,7 @@ func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
 		if err != nil {
 			return err
 		}
-		x.install.key, x.install.family, w.install = b.storeKey(w), family.add("project", b.Project).sum(), x.install
+		x.install.key, x.install.family, w.install = k.sum(), family.add("project", b.Project).sum(), x.install
 		w.make = func(ctx context.Context) ([]made, error) { return b.installed(ctx, st, x) }
 	}
 	return b.layer(ctx, st, w)

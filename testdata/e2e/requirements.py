@@ -213,6 +213,7 @@ CASES = [
     ("everything-else", "alpha", "beta gamma", joint("nothing of it")),
 ]
 PHASED = ("build-tag", "published")
+RACES = ("thief uv",)  # uv installs side by side: which of two wheels has a path that both own is chance
 
 
 class Index(http.server.BaseHTTPRequestHandler):
@@ -302,6 +303,8 @@ class Case:
                 Index.phases[f"{self.name}-{self.installer}"] = 1
             second, told, log = self.build(self.after, warm, f"{self.dir}/after")
             whole, nothing, _ = self.build(self.after, cold, f"{self.dir}/whole")
+            if self.title in RACES:
+                return self.judge(told, log)
             if second != whole:
                 return f"the image is {second} and, built cold, {whole}; {told}; {self.differences()}\n{log}"
             if nothing:
