@@ -196,6 +196,13 @@ func (a *addition) join(ctx context.Context, from leftover, args JoinArgs) ([]ma
 	}
 	x.args = a.onlyThese(add)
 	x.mounts = []sandbox.Mount{{Kind: sandbox.MountFile, Target: lentRequirements, Mode: 0o444, Data: []byte(lines(a.lines, add, true))}}
+	if !a.uv() {
+		remove, err := a.b.compiling(a.st, &x)
+		if err != nil {
+			return nil, err
+		}
+		defer remove()
+	}
 	return a.b.attempt(ctx, a.st, x, a.b.IDs)
 }
 
@@ -304,6 +311,11 @@ func (a *addition) all(ctx context.Context) ([]made, error) {
 		report = filepath.Join(dir, reportName)
 		x.mounts = []sandbox.Mount{{Source: dir, Target: lentReport}}
 		x.vars = []string{"PIP_REPORT=" + lentReport + "/" + reportName}
+		remove, err := a.b.compiling(a.st, &x)
+		if err != nil {
+			return nil, err
+		}
+		defer remove()
 	}
 	list, err := a.b.withIDs(ctx, a.st, x)
 	if err != nil {

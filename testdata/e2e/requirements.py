@@ -123,6 +123,7 @@ def offers():
     add(wheel("odd-names", "1.0", {"odd/a b.py": "q = 1\n", "odd/c,d.txt": "1\n", 'odd/e"f.txt': "2\n", "odd/ü.txt": "3\n", "odd/__init__.py": "", "odd/run.run": "#!/bin/sh\n"}))
     add(wheel("modules", "1.0", {"module_m.py": "m = 1\n", "module_n.py": "n = 'x' * 3\n"}))
     add(wheel("broken-source", "1.0", {"broken_source/__init__.py": "", "broken_source/template.py": "this is { no python\n"}))
+    add(wheel("many", "1.0", {f"many/m{i:03d}.py": f"def f{i}(x={i}):\n    return [{i}, 'name', x]\n" if i != 77 else "no python {" for i in range(150)}))
     add(wheel("big", "1.0", {"big/__init__.py": "", "big/weights.bin": b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(300_000))}))
     add(wheel("vendors", "1.0", {"vendors/__init__.py": "", "vendors/_vendor/inner.py": "", "vendors/_vendor/inner-9.dist-info/METADATA": "Name: inner\nVersion: 9\n",
                                  "vendors/_vendor/inner-9.dist-info/RECORD": "inner.py,,\n"}))
@@ -185,6 +186,8 @@ CASES = [
     ("modules", "modules alpha", "modules alpha tagged", taken("tagged==1.0")),
     ("modules-leave", "modules alpha tagged", "alpha tagged", taken()),
     ("no-python", "alpha", "alpha broken-source", taken("broken-source==1.0")),
+    ("many", "alpha", "alpha many", taken("many==1.0")),
+    ("many-before", "alpha many", "alpha many beta", taken("beta==1.0")),
     ("big", "alpha", "alpha big", taken("big==1.0")),
     ("big-before", "alpha big", "alpha big beta", taken("beta==1.0")),
     ("big-leaves", "alpha big beta", "alpha beta", taken()),
