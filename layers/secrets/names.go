@@ -45,7 +45,7 @@ func installed(p string) bool {
 		}
 	}
 	for _, dir := range []string{
-		"usr/lib/", "usr/lib64/", "usr/share/", "usr/include/", "usr/src/", "usr/bin/", "usr/sbin/", "lib/", "lib64/", "bin/", "sbin/",
+		"usr/lib/", "usr/lib64/", "usr/share/", "usr/include/", "usr/libexec/", "usr/bin/", "usr/sbin/", "lib/", "lib64/", "bin/", "sbin/",
 		"usr/local/lib/python", "opt/venv/lib/python", "opt/conda/pkgs/", "opt/conda/lib/",
 		"var/lib/apt/", "var/lib/dpkg/", "var/lib/rpm/", "var/cache/apt/", "var/cache/debconf/", // descriptions of packages have example URLs
 	} {

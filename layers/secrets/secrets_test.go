@@ -184,6 +184,7 @@ func TestFilesOfSomeNamesAreReadWithTheirOwnRules(t *testing.T) {
 		"app/.git/modules/a/config":          "[http]\n\textraheader = AUTHORIZATION: basic x",
 		"root/.vault-token":                  strings.Repeat(word, 2),
 		"root/.config/gcloud/credentials.db": "SQLite format 3\x00",
+		"usr/src/app/.netrc":                 "machine m password " + word, // many images have the program there
 		"app/store.p12":                      "\x30\x82",
 	} {
 		if found := scan(path, content, 100); len(found) != 1 {
