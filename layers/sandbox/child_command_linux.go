@@ -36,6 +36,9 @@ type spec struct {
 	One       bool // one id: changes of owner are recorded
 	Stats     bool // and the owners that are noted are shown
 	Ulimits   []Ulimit
+	// NewPrivileges lets it gain some, and Alone says that all processes that it
+	// sees are its own, see [guard].
+	NewPrivileges, Alone bool
 }
 
 // nested says that the one id that there is must be that of an ordinary user:
@@ -58,6 +61,7 @@ func (c *process) command(t *tree) (code int, err error) {
 	s := spec{
 		Root: t.root, Chroot: c.job.Mode == ModeChroot, Args: r.Args, Env: r.Env, Dir: r.Dir,
 		UID: r.UID, GID: r.GID, Groups: r.Groups, One: c.job.One, Stats: r.Foreign, Ulimits: r.Ulimits,
+		NewPrivileges: r.Foreign && !c.job.One, Alone: c.job.PidNS,
 	}
 	p, err := c.startCommand(s)
 	if err != nil {
@@ -275,9 +279,12 @@ func enterRoot(s spec) error {
 	return enter(s.Root, s.Chroot)
 }
 
-// restrict gives up what the command must not have: capabilities, and the
-// user's id or the calls that are answered in the kernel's place.
+// restrict gives up what the command must not have: system calls, capabilities,
+// and the user's id or the calls that are answered in the kernel's place.
 func restrict(s spec) error {
+	if err := (guard{newPrivileges: s.NewPrivileges, alone: s.Alone}).install(); err != nil {
+		return err
+	}
 	if err := dropCapabilities(); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}

@@ -32,6 +32,9 @@ func (c *process) loader(t *tree) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := (guard{everyThread: true}).install(); err != nil {
+		return 0, err
+	}
 	code, err := l.start(argv)
 	if err != nil || code != 0 {
 		return code, err

@@ -132,6 +132,15 @@ func prog(args []string) int {
 			return result(err)
 		}
 		return result(pid.Release())
+	case "hostile":
+		hostile(args[1], args[2], args[3])
+	case "calls":
+		calls()
+	case "daemon":
+		return result(daemon(args[1]))
+	case "kill":
+		pid, err := strconv.Atoi(args[1])
+		return result(errors.Join(err, unix.Kill(pid, unix.SIGKILL)))
 	case "open":
 		f, err := os.OpenFile(args[1], os.O_WRONLY, 0)
 		if err == nil {
