@@ -282,7 +282,7 @@ func (a *addition) ask(ctx context.Context, args []string, mounts []sandbox.Moun
 	}
 	defer release()
 	cmd.Discard, cmd.Stdout, cmd.Stderr = true, stdout, stderr
-	return a.r.Run(ctx, cmd)
+	return a.b.explained(cmd, a.r.Run(ctx, cmd))
 }
 
 // all installs everything and remembers what that was, if that can be told: then

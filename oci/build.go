@@ -64,6 +64,8 @@ type Builder struct {
 	Compression layers.Compression
 	// Format is "docker", "oci", or empty for that of the base.
 	Format string
+	// Egress says what of the network steps have.
+	Egress Egress
 	// Secrecy says what becomes of what looks like a secret in a layer.
 	Secrecy Secrecy
 	// Annotations are added to the manifest's; they need the media types of OCI.
@@ -90,7 +92,8 @@ type Builder struct {
 	// Now is the clock that steps are timed with; nil times nothing.
 	Now func() time.Time
 
-	buffers sync.Pool // *[]byte that files are hashed through, so that they are no garbage
+	forwarders sync.Map  // of steps under way, *forwarder by the directory of their socket
+	buffers    sync.Pool // *[]byte that files are hashed through, so that they are no garbage
 }
 
 // An Image is what a plan was made into. Its layers are read from the store or

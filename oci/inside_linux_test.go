@@ -115,6 +115,7 @@ func verbs() map[string]sandbox.Verb {
 // programs are what commands of the test images do.
 func programs() map[string]func(args ...string) error {
 	return map[string]func(args ...string) error{
+		"reach": reach, "failing": failing,
 		"true": func(...string) error { return nil },
 		"fail": func(...string) error { return errors.New("what went wrong") },
 		"env": func(...string) error {

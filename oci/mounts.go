@@ -30,6 +30,7 @@ type mounter struct {
 	st       *state
 	r        Runner
 	releases []func()
+	foreign  bool              // the command is a user's own
 	caches   map[string]string // directories that this command has already, by key
 }
 

@@ -32,7 +32,7 @@ func (m *mounter) agent(ctx context.Context, p plan.Mount) (*sandbox.Mount, erro
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
 	m.releases = append(m.releases, func() { m.remove(context.WithoutCancel(ctx), dir) })
-	l, err := listen(dir)
+	l, err := listen(dir, "agent")
 	if err != nil {
 		return nil, err
 	}
@@ -44,15 +44,15 @@ func (m *mounter) agent(ctx context.Context, p plan.Mount) (*sandbox.Mount, erro
 	}, nil
 }
 
-// listen makes the socket "agent" in a directory whose name may be longer than
+// listen makes a socket in a directory whose name may be longer than
 // the name of a socket can be.
-func listen(dir string) (net.Listener, error) {
+func listen(dir, name string) (net.Listener, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
 	defer d.Close()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/agent"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + name})
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}

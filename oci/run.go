@@ -120,7 +120,7 @@ func (b *Builder) executionKey(ctx context.Context, st *state, x execution, cont
 		add("platform", st.config.OS, st.config.Architecture, st.config.Variant).
 		add("args", x.args...).
 		add("env", st.config.Config.Env...).
-		add("dir", x.dir).add("user", x.user).add("network", x.run.Network).
+		add("dir", x.dir).add("user", x.user).add("network", b.Egress.keyed(x.run.Network)).
 		add("foreign", strconv.FormatBool(x.foreign)).
 		add("compression", b.Compression.String()).add("time", b.time().String())
 	if x.parts > 1 {
@@ -176,7 +176,7 @@ func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner
 	if err != nil {
 		return cmd, nil, err
 	}
-	m := &mounter{b: b, st: st, r: r}
+	m := &mounter{b: b, st: st, r: r, foreign: x.foreign}
 	end := func() {
 		m.release()
 		trees()
@@ -191,6 +191,9 @@ func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner
 	}
 	cmd.Lowers = lowers
 	mounts, err := m.mounts(ctx, x.run.Mounts)
+	if err == nil {
+		err = m.egress(ctx, &cmd)
+	}
 	cmd.Mounts = slices.Concat(cmd.Mounts, mounts, x.mounts)
 	return cmd, end, err
 }
@@ -249,7 +252,7 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox.Command, args CaptureArgs, x execution) ([]made, error) {
 	run := func(w io.Writer) error {
 		cmd.After = &sandbox.Call{Verb: "capture", Args: args, Out: w}
-		return r.Run(ctx, cmd)
+		return b.explained(cmd, r.Run(ctx, cmd))
 	}
 	if x.parts > 1 || x.join != nil {
 		args.Parts = max(1, x.parts)

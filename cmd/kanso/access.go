@@ -27,6 +27,8 @@ type lender struct {
 	a *app
 	// dir is a private directory for files that are written for a step.
 	dir string
+	// proxied says that steps have a proxy of ours, and no use for others.
+	proxied bool
 	// caches returns a package manager's directory to keep downloads in; nil
 	// lends none.
 	caches func(manager string) (string, error)

@@ -59,10 +59,14 @@ func (l lender) aptSettings(ctx context.Context) []string {
 		return nil // no apt here, or none that answers: nothing to lend
 	}
 	lends := regexp.MustCompile(`(?i)^Acquire::(https?|ftp)(::[^ ]*)? "|^Acquire::(Check-Valid-Until|Check-Date|Max-FutureTime|Retries|ForceIPv4|ForceIPv6) "`)
+	proxy := regexp.MustCompile(`(?i)^Acquire::[a-z]+::Proxy(::[^ ]*)? "`)
 	never := regexp.MustCompile(`(?i)Auto-?Detect|Verify-`) // programs of the host; less checking than the image asks for
 	var lines []string
 	for line := range strings.Lines(string(out)) {
 		line = strings.TrimSpace(line)
+		if l.proxied && proxy.MatchString(line) {
+			continue
+		}
 		if lends.MatchString(line) && !never.MatchString(line) && !strings.HasSuffix(line, ` "";`) {
 			lines = append(lines, line)
 		}

@@ -216,7 +216,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 	if err != nil {
 		return err
 	}
-	lend := lender{a: b.app, dir: private, caches: packages(b.cacheMount, dir, project)}
+	lend := lender{a: b.app, dir: private, proxied: b.docker.egress().Network == sandbox.NetworkProxy, caches: packages(b.cacheMount, dir, project)}
 	access, err := lend.access(ctx)
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
-			Secrecy: b.secrecy(t.Plan), Ahead: t.ahead, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Secrecy: b.secrecy(t.Plan), Egress: b.docker.egress(), Ahead: t.ahead, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
@@ -20,7 +22,7 @@ import (
 type dockerfileFlags struct {
 	file                               string
 	buildArgs, labels, contexts, hosts []string
-	ulimits, lend                      []string
+	ulimits, lend, allowHosts          []string
 	target, network, shmSize           string
 	pull, quiet, rm, forceRm, compress bool
 
@@ -37,7 +39,8 @@ func (d *dockerfileFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&d.labels, "label", nil, "with -f: a label of the image, `NAME=VALUE` (repeatable)")
 	f.StringArrayVar(&d.contexts, "build-context", nil, "with -f: a further context, `NAME=DIR`, NAME=docker-image://IMAGE or NAME=oci-layout://DIR[:TAG] (repeatable)")
 	f.StringArrayVar(&d.hosts, "add-host", nil, "with -f: an address that steps know, `NAME:IP` (repeatable)")
-	f.StringVar(&d.network, "network", "", "with -f: the `NETWORK` of steps, default, host or none")
+	f.StringVar(&d.network, "network", "", "the `NETWORK` of steps: host, none, or proxy for HTTP and HTTPS to the hosts of --allow-host; with -f also default")
+	f.StringArrayVar(&d.allowHosts, "allow-host", nil, "with --network proxy: a host that steps may reach, `HOST[:PORT]` or *.DOMAIN[:PORT] (repeatable)")
 	f.StringVar(&d.shmSize, "shm-size", "", "with -f: the `SIZE` of /dev/shm, such as 64m")
 	f.StringArrayVar(&d.ulimits, "ulimit", nil, "with -f: a limit of steps, `NAME=SOFT[:HARD]` (repeatable)")
 	f.StringArrayVar(&d.lend, "lend", nil, "lend every RUN of a Dockerfile the host's settings for `NAME`, pip, uv or apt: index, proxy, certificates, cache (repeatable)")
@@ -57,7 +60,7 @@ func (d *dockerfileFlags) addBuild(c *cobra.Command) {
 // only are the flags that go with a Dockerfile and with nothing else.
 func (d *dockerfileFlags) only() []string {
 	return []string{
-		"build-arg", "target", "label", "annotation", "build-context", "add-host", "network", "shm-size", "ulimit", "ssh",
+		"build-arg", "target", "label", "annotation", "build-context", "add-host", "shm-size", "ulimit", "ssh",
 		"iidfile", "rm", "force-rm", "compress",
 	}
 }
@@ -69,6 +72,12 @@ func (d *dockerfileFlags) check(project []string) error {
 		if !slices.Contains([]string{"pip", "uv", "apt"}, name) {
 			return usagef("--lend %s: want pip, uv or apt", name)
 		}
+	}
+	if len(d.allowHosts) > 0 && d.network != sandbox.NetworkProxy {
+		return usagef("--allow-host goes with --network proxy")
+	}
+	if !d.given() && !slices.Contains([]string{"", sandbox.NetworkHost, sandbox.NetworkNone, sandbox.NetworkProxy}, d.network) {
+		return usagef("--network %s: want host, none or proxy", d.network)
 	}
 	names, with := d.only(), "goes with -f FILE, a Dockerfile"
 	if d.given() {
@@ -84,6 +93,14 @@ func (d *dockerfileFlags) check(project []string) error {
 
 // given says whether a Dockerfile is built.
 func (d *dockerfileFlags) given() bool { return d.flags.Changed("file") }
+
+// egress is what the flags say of the network of all steps.
+func (d *dockerfileFlags) egress() oci.Egress {
+	if d.network == sandbox.NetworkProxy || d.network == sandbox.NetworkNone && !d.given() {
+		return oci.Egress{Network: d.network, Allow: d.allowHosts}
+	}
+	return oci.Egress{}
+}
 
 // ignored warns of what docker build does with a flag and kanso does not.
 func (d *dockerfileFlags) ignored() []string {
@@ -139,7 +156,11 @@ func (d *dockerfileFlags) options(env environ, platform string) (resolve.Dockerf
 
 // stepOptions reads what every step has.
 func (d *dockerfileFlags) stepOptions(o *resolve.DockerfileOptions) (err error) {
-	if o.Network, err = resolve.ParseNetwork(d.network); err != nil {
+	network := d.network
+	if network == sandbox.NetworkProxy {
+		network = "" // whatever the Dockerfile says of its steps, see egress
+	}
+	if o.Network, err = resolve.ParseNetwork(network); err != nil {
 		return usagef("--network: %w", err)
 	}
 	if d.shmSize != "" {

@@ -75,7 +75,7 @@ func (a *app) explanation(ctx context.Context, e explainFlags, d dockerfileFlags
 		return nil, err
 	}
 	b := oci.Builder{
-		Project: project,
+		Project: project, Egress: d.egress(),
 		Context: r.Context, Contexts: i.Contexts, Client: client, Store: dir, StepEnv: i.StepEnv, Time: date, Created: date,
 		Compression: packing, Name: imageName(r.Context, i.Key, d), Remembered: e.remember.memory(client, t, true), Now: now,
 	}

@@ -46,10 +46,13 @@ func (t *tree) furnish() error {
 		name = "localhost"
 	}
 	_ = unix.Sethostname([]byte(name)) // without it the command sees the machine's
-	if t.job.Run.Network == "none" {
-		return loopback()
+	if !t.job.Run.isolated() {
+		return nil
 	}
-	return nil
+	if err := loopback(); err != nil || t.job.Run.Network != NetworkProxy {
+		return err
+	}
+	return forward(t.job.Run.Proxy)
 }
 
 // kernels makes the places of the kernel's own file systems. Where the image has
@@ -88,7 +91,7 @@ func (t *tree) hosts() Mount {
 	r := t.job.Run
 	lines := []string{"127.0.0.1\tlocalhost " + r.Hostname, "::1\tlocalhost ip6-localhost ip6-loopback"}
 	lines = append(lines, r.Hosts...)
-	if data, err := os.ReadFile("/etc/hosts"); err == nil && r.Network != "none" {
+	if data, err := os.ReadFile("/etc/hosts"); err == nil && !r.isolated() {
 		own, _ := os.Hostname()
 		for line := range strings.Lines(string(data)) {
 			line, _, _ = strings.Cut(line, "#")

@@ -26,6 +26,7 @@ type runJob struct {
 	Files     []File
 	Mounts    []Mount
 	Network   string
+	Proxy     string
 	Hostname  string
 	Hosts     []string
 	Ulimits   []Ulimit

@@ -217,6 +217,9 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	if s.mode == ModeLoader && (c.Foreign || !installs(c.Args)) {
 		return limited(fmt.Errorf("%w: the mode loader, the only one that works, can install wheels with pip or uv and nothing else", ErrUnavailable))
 	}
+	if s.shape == shapePlain && (&runJob{Network: c.Network}).isolated() {
+		return fmt.Errorf("%w: the mode %s, the only one that works, has the machine's network, and the command is to have the network %s", ErrUnavailable, s.mode, c.Network)
+	}
 	scratch, err := os.MkdirTemp(s.o.Dir, "run-")
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
@@ -224,7 +227,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) error {
 	defer s.remove(context.WithoutCancel(ctx), scratch)
 	j := job{Kind: jobRun, Owners: s.Owners(), Scratch: scratch, Run: &runJob{
 		Lowers: c.Lowers, Args: c.Args, Env: c.Env, Dir: c.Dir, UID: c.UID, GID: c.GID, Groups: c.Groups,
-		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Hostname: c.Hostname, Hosts: c.Hosts,
+		Files: c.Files, Mounts: c.Mounts, Network: c.Network, Proxy: c.Proxy, Hostname: c.Hostname, Hosts: c.Hosts,
 		Ulimits: c.Ulimits, ShmSize: c.ShmSize, Foreign: c.Foreign, Keep: c.Keep,
 	}}
 	st := streams{stdin: c.Stdin, direct: c.Discard}

@@ -125,6 +125,21 @@ type Mount struct {
 	Size int64
 }
 
+// The networks of commands: the machine's, a loopback device, and such a device
+// with nothing behind it but a proxy.
+const (
+	NetworkHost  = "host"
+	NetworkNone  = "none"
+	NetworkProxy = "proxy"
+)
+
+// ProxySocket is the name of the proxy's socket on the host, and ProxyAddress
+// where it is for the command.
+const (
+	ProxySocket  = "proxy"
+	ProxyAddress = "127.0.0.1:3128"
+)
+
 // A Ulimit is a limit of the command's resources (setrlimit(2)) by the name that
 // Docker has for it, such as "nofile"; -1 is none.
 type Ulimit struct {
@@ -157,8 +172,12 @@ type Command struct {
 	Files    []File
 	// Mounts are mounted in their order, later ones over earlier ones.
 	Mounts []Mount
-	// Network is "host" (or empty) or "none": only a loopback device.
+	// Network is [NetworkHost] if it is empty. Where there are no namespaces it can
+	// be nothing else.
 	Network string
+	// Proxy is a directory of the host with the socket [ProxySocket] in it, to
+	// which connections to [ProxyAddress] are led with [NetworkProxy].
+	Proxy string
 	// Hostname is "localhost" if empty; else /etc/hosts is made for it, with the
 	// lines of Hosts ("ADDRESS NAME") and what the machine's own has of others.
 	Hostname string

@@ -79,12 +79,12 @@ func (s *Sandbox) start(ctx context.Context, j job, st streams, out *outcome) er
 	cmd.Args = []string{childName}
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = st.stdin, st.stdout, st.stderr
-	network := j.Run != nil && j.Run.Network == "none"
+	network := j.Run != nil && j.Run.isolated()
 	cmd.SysProcAttr = s.attributes(j, network)
 	// Signals to a process group pass the limits of pid namespaces, and the
 	// session's terminal can be read by name: a command has its own, unless it is
 	// the user's who sits there.
-	cmd.SysProcAttr.Setsid = !st.direct
+	cmd.SysProcAttr.Setsid = !st.direct || st.stdin == nil
 	if !j.PidNS {
 		// Killing the process would leave what it started, so it is asked to
 		// end that first.
