@@ -108,8 +108,8 @@ func webSite(t *testing.T, name string) string {
 func TestAStepReachesAllowedHostsThroughTheProxyAndNothingElse(t *testing.T) {
 	base := runBase(t, usual()...)
 	good, other := webSite(t, "good"), webSite(t, "other")
-	for name, w := range ways() {
-		t.Run(name, func(t *testing.T) {
+	for way, w := range ways() {
+		t.Run(way, func(t *testing.T) {
 			b, out := running(t, w, nil)
 			b.Client.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 			b.Egress = oci.Egress{Network: sandbox.NetworkProxy, Allow: []string{good}}
