@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // OpenArchive looks at the beginning of a stream and returns it uncompressed
@@ -76,12 +77,26 @@ func UnpackArchive(ctx context.Context, r io.Reader, dir string) (left []string,
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("unpack archive: %w", err)
 	}
+	return unpackArchive(ctx, r, dir, false)
+}
+
+// UnpackOver is [UnpackArchive] into a directory that may be there, with other
+// files, and with the times of the tar. A file in the way of one of the tar's is
+// replaced.
+func UnpackOver(ctx context.Context, r io.Reader, dir string) (left []string, err error) {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("unpack archive: %w", err)
+	}
+	return unpackArchive(ctx, r, dir, true)
+}
+
+func unpackArchive(ctx context.Context, r io.Reader, dir string, times bool) (left []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("unpack archive: %w", err)
 	}
 	defer root.Close()
-	u := unarchiver{root: root, dirs: map[string]fs.FileMode{}}
+	u := unarchiver{root: root, dirs: map[string]dirAtEnd{}, times: times}
 	var size int64
 	limits := Limits{}.filled()
 	tr := tar.NewReader(r)
@@ -109,8 +124,16 @@ func UnpackArchive(ctx context.Context, r io.Reader, dir string) (left []string,
 
 type unarchiver struct {
 	root *os.Root
-	dirs map[string]fs.FileMode // set at the end: until then they are writable
+	dirs map[string]dirAtEnd
 	left []string
+
+	times bool // those of the tar are kept
+}
+
+// dirAtEnd is what a directory gets at the end: until then it is writable.
+type dirAtEnd struct {
+	mode fs.FileMode
+	time time.Time // zero if it is none of the tar's
 }
 
 func (u *unarchiver) entry(h *tar.Header, content io.Reader) error {
@@ -124,7 +147,7 @@ func (u *unarchiver) entry(h *tar.Header, content io.Reader) error {
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return u.directory(name, mode)
+		return u.directory(name, dirAtEnd{mode, h.ModTime})
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeSymlink, tar.TypeLink:
 	case tar.TypeXGlobalHeader:
 		return nil
@@ -146,7 +169,10 @@ func (u *unarchiver) entry(h *tar.Header, content io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Chmod(mode), f.Close())
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil && u.times {
+		err = u.root.Chtimes(name, h.ModTime, h.ModTime)
+	}
+	return err
 }
 
 // parents makes the directories that the tar has no entries for.
@@ -161,11 +187,11 @@ func (u *unarchiver) parents(dir string) error {
 	if err := u.parents(path.Dir(dir)); err != nil {
 		return err
 	}
-	u.dirs[dir] = 0o755
+	u.dirs[dir] = dirAtEnd{mode: 0o755}
 	return u.root.Mkdir(dir, 0o700)
 }
 
-func (u *unarchiver) directory(name string, mode fs.FileMode) error {
+func (u *unarchiver) directory(name string, end dirAtEnd) error {
 	info, err := u.root.Lstat(name)
 	if err == nil && !info.IsDir() {
 		err = u.clear(name)
@@ -174,7 +200,10 @@ func (u *unarchiver) directory(name string, mode fs.FileMode) error {
 	if info == nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
 		err = u.root.Mkdir(name, 0o700)
 	}
-	u.dirs[name] = mode
+	if err == nil && info != nil {
+		err = u.root.Chmod(name, info.Mode().Perm()|0o700) // one that was there before may not be writable
+	}
+	u.dirs[name] = end
 	return err
 }
 
@@ -199,7 +228,12 @@ func (u *unarchiver) finish() error {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Backward(names) {
-		if err := u.root.Chmod(name, u.dirs[name]); err != nil {
+		end := u.dirs[name]
+		err := u.root.Chmod(name, end.mode)
+		if err == nil && u.times && !end.time.IsZero() {
+			err = u.root.Chtimes(name, end.time, end.time)
+		}
+		if err != nil {
 			return fmt.Errorf("unpack archive: %w", err)
 		}
 	}

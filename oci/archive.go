@@ -24,15 +24,18 @@ import (
 
 // An Output is a place on disk where an image is written to.
 type Output struct {
-	Kind string // "oci", "oci-archive" or "docker-archive"
+	Kind string // "oci", "oci-archive" or "docker-archive"; "tar" or "local" for files alone
 	Path string
 	Tag  string // may be empty
 }
 
-// ParseOutput reads "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]" or
-// "docker-archive:FILE[:NAME]".
+// ParseOutput reads "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]",
+// "docker-archive:FILE[:NAME]", or for the files alone "tar:FILE" or "local:DIR".
 func ParseOutput(s string) (Output, error) {
 	kind, place, ok := strings.Cut(s, ":")
+	if o := (Output{Kind: kind, Path: place}); ok && o.IsTree() && place != "" {
+		return o, nil
+	}
 	if !ok || !slices.Contains([]string{kindLayout, kindOCIArchive, kindDockerArchive}, kind) {
 		return Output{}, fmt.Errorf("output %q: want oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", s)
 	}
@@ -374,4 +377,4 @@ func (o Output) HoldsSeveral() bool { return o.Kind == kindLayout && o.Tag == ""
 
 // HoldsAttachments says whether what is attached to an image can be written
 // there, too.
-func (o Output) HoldsAttachments() bool { return o.Kind != kindDockerArchive }
+func (o Output) HoldsAttachments() bool { return o.Kind != kindDockerArchive && !o.IsTree() }

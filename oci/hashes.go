@@ -48,8 +48,8 @@ func (b *Builder) addHashes(i *Inventory, p plan.Plan, steps []StepReport) {
 
 // The parts of a requirement that has hashes.
 var (
-	pinnedName = regexp.MustCompile(`^\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*==\s*([^\s;]+)`) //nolint:gochecknoglobals // a pattern
-	hashOption = regexp.MustCompile(`--hash[= ](sha256:[0-9a-f]{64})\b`)                        //nolint:gochecknoglobals // a pattern
+	pinnedName = regexp.MustCompile(`^\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*==\s*([^\s;]+)`)
+	hashOption = regexp.MustCompile(`--hash[= ](sha256:[0-9a-f]{64})\b`)
 )
 
 // hashesIn are the hashes that stand in the requirements of a plan.
@@ -63,21 +63,26 @@ func hashesIn(p plan.Plan) map[string]pin {
 			}
 			joined := strings.NewReplacer("\\\r\n", " ", "\\\n", " ").Replace(i.Requirements)
 			for line := range strings.Lines(joined) {
-				m := pinnedName.FindStringSubmatch(line)
-				if m == nil {
-					continue
-				}
-				found := pin{Name: python.Normalized(m[1]), Version: m[2]}
-				for _, h := range hashOption.FindAllStringSubmatch(line, -1) {
-					found.Hashes = append(found.Hashes, h[1])
-				}
-				if len(found.Hashes) > 0 {
+				if found := hashedIn(line); len(found.Hashes) > 0 {
 					known[found.String()] = found
 				}
 			}
 		}
 	}
 	return known
+}
+
+// hashedIn reads a requirement that is pinned and has hashes; others have none.
+func hashedIn(line string) pin {
+	m := pinnedName.FindStringSubmatch(line)
+	if m == nil {
+		return pin{}
+	}
+	found := pin{Name: python.Normalized(m[1]), Version: m[2]}
+	for _, h := range hashOption.FindAllStringSubmatch(line, -1) {
+		found.Hashes = append(found.Hashes, h[1])
+	}
+	return found
 }
 
 // withHashes is the package with the hashes that its archive may have.

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -71,7 +70,7 @@ func packageLayers() []map[string]string {
 // imageOf is an image of layers, the first of which are a base's.
 func imageOf(t *testing.T, base int, all []map[string]string) *oci.Image {
 	t.Helper()
-	var img, below v1.Image = empty.Image, empty.Image
+	img, below := empty.Image, empty.Image
 	for i, files := range all {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)

@@ -60,7 +60,7 @@ func (f *attestFlags) fits(g *goal, push bool) error {
 	}
 	for _, o := range g.outputs {
 		if !o.HoldsAttachments() {
-			return usagef("--output docker-archive:%s: Docker's archives have no place for what is attached to an image: want --push, oci:DIR or oci-archive:FILE", o.Path)
+			return usagef("--output %s:%s has no place for what is attached to an image: want --push, oci:DIR or oci-archive:FILE", o.Kind, o.Path)
 		}
 	}
 	if !push && len(g.outputs) == 0 {

@@ -75,7 +75,7 @@ FILE.dockerignore, else of .dockerignore in the context; a tar is taken as it is
 	f.StringVar(&b.iidFile, "iidfile", "", "with -f: write the image's id, the digest of its configuration, to `FILE`")
 	f.StringArrayVarP(&b.tags, "tag", "t", nil, "what the image is called, `NAME[:TAG]` (repeatable), else ZenML's name in the stack's registry")
 	f.BoolVar(&b.push, "push", false, "push it")
-	f.StringArrayVarP(&b.outputs, "output", "o", nil, "write it to `PLACE`: oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE (repeatable)")
+	f.StringArrayVarP(&b.outputs, "output", "o", nil, "write it to `PLACE`: oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE, or its files to DIR, tar:FILE or - (repeatable)")
 	f.StringVar(&b.digestFile, "digest-file", "", "write the image's digest to `FILE`")
 	f.StringVar(&b.metadataFile, "metadata-file", "", "write what was built to `FILE`, as JSON")
 	f.StringVar(&b.record, "build-record", "", "write ZenML's record of the build to `FILE`, for zenml pipeline run --build")
@@ -138,7 +138,7 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	b.times.built = now()
-	return b.deliver(ctx, client, goal, result, images, show)
+	return b.deliver(ctx, client, dir, goal, result, images, show)
 }
 
 // check reads the flags that can be wrong before anything is done.
@@ -165,6 +165,9 @@ func (b *buildRun) check(args []string) (*goal, resolve.Options, error) {
 	g, err := newGoal(b.outputs)
 	if err != nil {
 		return nil, options, err
+	}
+	if g.stdout && b.terminal() {
+		return nil, options, usagef("--output -: stdout is a terminal: redirect it")
 	}
 	if g.annotations, err = annotations(b.notes); err != nil {
 		return nil, options, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/kanso-build/kanso/layers/cache"
 	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve"
 )
@@ -115,28 +116,10 @@ func (t *target) archiveName() string {
 }
 
 // deliver writes the images, pushes them, and says where they are.
-func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, r resolve.Result, images []*target, show display) error {
-	var digests []string
-	for _, t := range images {
-		if t.Untouched {
-			if b.attests.wanted() {
-				b.warn("the base is used as it is: nothing is attached to " + t.Base())
-			}
-			t.ref = t.Base()
-			digests = append(digests, t.ref)
-			continue
-		}
-		digest, err := t.built.Digest()
-		if err != nil {
-			return fmt.Errorf("image: %w", err)
-		}
-		digests = append(digests, digest.String())
-		t.ref = digest.String()
-		for _, o := range g.outputs {
-			if err := oci.WriteAttached(ctx, o, t.built, t.archiveName(), t.attached); err != nil {
-				return err
-			}
-		}
+func (b *buildRun) deliver(ctx context.Context, client *oci.Client, store *cache.Dir, g *goal, r resolve.Result, images []*target, show display) error {
+	digests, err := b.writeAll(ctx, client, store, g, images, show)
+	if err != nil {
+		return err
 	}
 	var lines []string
 	for _, t := range images {
@@ -156,7 +139,15 @@ func (b *buildRun) deliver(ctx context.Context, client *oci.Client, g *goal, r r
 		return err
 	}
 	show.close() // what follows must stay where it is
+	return b.say(g, lines)
+}
+
+// say says where the images are: on stdout, unless that has a tar.
+func (b *buildRun) say(g *goal, lines []string) error {
 	out := &errWriter{w: b.stdout}
+	if g.stdout {
+		out.w = b.stderr
+	}
 	for _, line := range lines {
 		fmt.Fprintln(out, line)
 	}
@@ -233,6 +224,7 @@ type goal struct {
 	tags    []name.Tag
 	outputs []oci.Output
 	push    bool // as an output says
+	stdout  bool // one of outputs is there
 	// annotations are for the manifest.
 	annotations map[string]string
 }
@@ -272,7 +264,9 @@ func newGoal(outputs []string) (*goal, error) {
 			return nil, usagef("--output %s: %w", o, err)
 		}
 		// Better now than after the build.
-		if info, err := os.Stat(filepath.Dir(filepath.Clean(out.Path))); err != nil {
+		if out.Path == oci.Stdout {
+			g.stdout = true
+		} else if info, err := os.Stat(filepath.Dir(filepath.Clean(out.Path))); err != nil {
 			return nil, fmt.Errorf("--output %s: %w", o, err)
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("--output %s: %s is not a directory", o, filepath.Dir(out.Path))
@@ -285,7 +279,13 @@ func newGoal(outputs []string) (*goal, error) {
 // dockerOutput is an output as docker build has it, "type=KIND,dest=FILE", as
 // one of ours; others are as they are.
 func dockerOutput(text string) (place string, push bool, err error) {
-	if !strings.HasPrefix(text, "type=") {
+	switch {
+	case text == oci.Stdout:
+		return "tar:-", false, nil
+	case strings.HasPrefix(text, "type="):
+	case !strings.Contains(text, ":"):
+		return "local:" + text, false, nil
+	default:
 		return text, false, nil
 	}
 	words := map[string]string{}
@@ -309,10 +309,12 @@ func dockerOutput(text string) (place string, push bool, err error) {
 		return "oci:" + dest, false, nil
 	case kind == "oci":
 		return "oci-archive:" + dest, false, nil
+	case kind == "local", kind == "tar":
+		return kind + ":" + dest, false, nil
 	case kind == "docker" && tar != "false":
 		return "docker-archive:" + dest, false, nil
 	}
-	return "", false, usagef("--output %s: want oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, type=oci,dest=FILE, type=docker,dest=FILE or type=registry", text)
+	return "", false, usagef("--output %s: want oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, DIR, -, type=oci,dest=FILE, type=docker,dest=FILE, type=tar,dest=FILE, type=local,dest=DIR or type=registry", text)
 }
 
 // named takes the names of the command line.
