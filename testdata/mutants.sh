@@ -41,6 +41,10 @@ mutant "contents have a limit" layers/list.go \
 	'h.Size < 0 || bytes < 0 || bytes > l.Bytes' 'h.Size < 0' 'TestAttacks|TestUnpackHasLimits'
 mutant "a blob has its digest and size" oci/read.go \
 	'c.n > c.want.Size' 'false && c.n > c.want.Size' 'TestRegistriesThatAreWrong'
+mutant "a base is the one of the statement" oci/moved.go \
+	'b.Digest != want' 'false && b.Digest != want' 'TestBasesOfThen'
+mutant "layers are compared by what they are" oci/compare.go \
+	'ids[i].String() != id' 'false' 'TestDifferencesAreNamed'
 mutant "a diff id is what was read" oci/read.go \
 	'got != d.want.Hex' 'false && got != d.want.Hex' 'TestAConfigurationSays'
 mutant "plain HTTP has to be allowed" oci/guard.go \

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -106,7 +107,11 @@ const (
 func attach(ctx context.Context, client *oci.Client, t *target) error {
 	for _, tags := range repositories(t.tags) {
 		if err := client.Attach(ctx, t.built, tags[0].Repository, t.attached); err != nil {
-			return fmt.Errorf("the image is pushed, but not what belongs to it: %w", err)
+			err = fmt.Errorf("the image is pushed, but not what belongs to it: %w", err)
+			if refused := (*oci.RefusedError)(nil); errors.As(err, &refused) {
+				err = hinted(err, "the registry may not know OCI 1.1's artifacts: leave --provenance and --sbom out, or write them with --output oci:DIR")
+			}
+			return err
 		}
 	}
 	return nil

@@ -38,8 +38,9 @@ Python packages of then. If the result is the same image, byte for byte, the ans
 "identical" and the exit status 0; if not, it names the files in which they differ, and
 the status is 1.
 
-The statement is not signed. What it says is run in the sandbox, with what a build is
-lent: verify images of projects that you would build.`,
+The statement is not signed: "identical" means that the image is made as it says, not who
+said it. What it says is run in the sandbox, with what a build is lent: verify images of
+projects that you would build.`,
 		Example: `  kanso verify registry.example/team/zenml:v1
   kanso verify registry.example/team/zenml:v1 --statement registry.example/team/zenml@sha256:... project`,
 		Args: func(_ *cobra.Command, args []string) error {
