@@ -101,7 +101,7 @@ func (c *Client) transport() http.RoundTripper {
 	c.once.Do(func() {
 		c.routes = newRoutes(c)
 		g := guard{watched{c.routes, c.Stall}, c.routes, c.Insecure, c.Realms}
-		c.rt = &greeted{next: patient{g, c}, answers: map[string]*http.Response{}}
+		c.rt = &greeted{next: patient{g, c}, answers: map[string]*greeting{}}
 	})
 	return c.rt
 }
