@@ -106,6 +106,10 @@ for n; do
 	(cd "$case/project" && env "${environment[@]}" PATH="$case/tools:$PATH" "$KANSO" build "${arguments[@]}" --output "oci:$case/out/layout" --progress plain) >"$case/log" 2>&1 ||
 		{ cat "$case/log"; fail "case $n: its settings"; }
 	python3 "$ROOT/testdata/compare/case.py" --tags "$case/out/layout"
+	if [[ ${without[$n]:-} = *gigabytes* ]]; then # both builds together are more than is kept, and more than many disks have
+		chmod -R u+rwX "$KANSO_CACHE_DIR" && rm -rf "$KANSO_CACHE_DIR"
+		export KANSO_CACHE_LIMIT=none
+	fi
 	built=()
 	theirs "$n"
 	holds "$(find "$case/plan" -name context.tar | wc -l) Dockerfiles build, from a tar and from a directory alike"
