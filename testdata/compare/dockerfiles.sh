@@ -53,7 +53,8 @@ PY
 # names BUILDS: what the builds' images are called, one a line.
 names() { python3 -c 'import json, sys; print(*(b["image_name"] for b in json.load(open(sys.argv[1], encoding="utf-8"))), sep="\n")' "$1"; }
 
-# theirs NUMBER: the Dockerfiles of a case.
+# theirs NUMBER: the Dockerfiles of a case. What a command left is a project's own, and a tar and a directory are two: the
+# second one takes it from the image of the first, or apt's dates would differ.
 theirs() {
 	local case=$WORK/$1 i=0 name b log mine of_dir own
 	while read -r name; do
@@ -61,11 +62,11 @@ theirs() {
 		log=$case/$b.log
 		mapfile -t own < <(flags "$case/plan/builds.json" $i)
 		own+=("${mirrors[@]}" --lend pip --lend uv --lend apt --progress plain)
-		mine=$("$KANSO" build -f Dockerfile "${own[@]}" --output "oci:$case/tar:$b" - <"$case/plan/$b/context.tar" 2>"$log") ||
+		mine=$("$KANSO" build -f Dockerfile "${own[@]}" --output "oci:$case/tar:$b" -t "$REGISTRY/of-tar/$1:$b" --push - <"$case/plan/$b/context.tar" 2>"$log") ||
 			{ cat "$log"; fail "case $1: $b from a tar"; }
 		mkdir "$case/$b"
 		tar -xpf "$case/plan/$b/context.tar" -C "$case/$b"
-		of_dir=$("$KANSO" build -f "$case/$b/Dockerfile" "${own[@]}" "$case/$b" 2>"$log") || { cat "$log"; fail "case $1: $b from a directory"; }
+		of_dir=$("$KANSO" build -f "$case/$b/Dockerfile" "${own[@]}" --cache-from "$REGISTRY/of-tar/$1:$b" -q "$case/$b" 2>"$log") || { cat "$log"; fail "case $1: $b from a directory"; }
 		[ "$mine" = "$of_dir" ] || fail "case $1: $b from a directory is $of_dir, from a tar $mine"
 		if [[ $name == *-intermediate-build ]]; then # the next one stands on it
 			case $name in */*) name=${name#*/} ;; *) name=library/$name ;; esac
