@@ -54,13 +54,12 @@ func (t *contextTree) view(ctx context.Context, files []string) (*layers.View, e
 	infos := make([]fs.FileInfo, len(names))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, name := range names {
-		g.Go(func() (err error) {
+	for _, some := range byDirectory(names) {
+		g.Go(func() error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			list.Entries[i], infos[i], err = t.look(name)
-			return err
+			return t.lookAll(names, some, list.Entries, infos)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -105,16 +104,48 @@ func withParents(files []string) ([]string, error) {
 	return names, nil
 }
 
-// look describes a file as it is on disk, without its content.
-func (t *contextTree) look(name string) (layers.Entry, fs.FileInfo, error) {
-	info, err := t.root.Lstat(filepath.FromSlash(name))
+// byDirectory are the numbers of names by the directory that they are in.
+func byDirectory(names []string) map[string][]int {
+	all := map[string][]int{}
+	for i, name := range names {
+		dir := path.Dir(name)
+		all[dir] = append(all[dir], i)
+	}
+	return all
+}
+
+// lookAll describes some of the names, which are in one directory: that is opened
+// once, and not for each of them all that leads to it.
+func (t *contextTree) lookAll(names []string, some []int, entries []layers.Entry, infos []fs.FileInfo) error {
+	root := t.root
+	if dir := path.Dir(names[some[0]]); dir != "." {
+		var err error
+		if root, err = t.root.OpenRoot(filepath.FromSlash(dir)); err != nil {
+			return inContext(names[some[0]], err)
+		}
+		defer root.Close()
+	}
+	for _, i := range some {
+		var err error
+		if entries[i], infos[i], err = t.look(root, names[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look describes a file as it is on disk, without its content. root is the
+// directory that it is in.
+func (t *contextTree) look(root *os.Root, name string) (layers.Entry, fs.FileInfo, error) {
+	base := path.Base(name)
+	info, err := root.Lstat(base)
 	if err != nil {
 		return layers.Entry{}, nil, inContext(name, err)
 	}
 	e := layers.Entry{Path: name, Mode: copiedMode(info.Mode(), t.modes), Time: t.b.time().Unix()}
 	switch info.Mode().Type() {
 	case fs.ModeSymlink:
-		if e.Link, err = t.root.Readlink(filepath.FromSlash(name)); err != nil {
+		if e.Link, err = root.Readlink(base); err != nil {
 			return layers.Entry{}, nil, inContext(name, err)
 		}
 		e.Link = filepath.ToSlash(e.Link)

@@ -188,16 +188,24 @@ type entries map[string]entry
 // sorted is in the order of names, in which every directory precedes what is
 // in it.
 func (s entries) sorted() []entry {
-	list := make([]entry, 0, len(s))
-	for _, e := range s {
-		list = append(list, e)
+	type place struct { // an entry is large to be moved about
+		path, key string
+		opaque    bool
 	}
-	slices.SortFunc(list, func(a, b entry) int {
-		if a.Path == b.Path && a.opaque {
+	places := make([]place, 0, len(s))
+	for key, e := range s {
+		places = append(places, place{e.Path, key, e.opaque})
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if a.path == b.path && a.opaque {
 			return 1
 		}
-		return strings.Compare(a.Path, b.Path)
+		return strings.Compare(a.path, b.path)
 	})
+	list := make([]entry, len(places))
+	for i, p := range places {
+		list[i] = s[p.key]
+	}
 	return list
 }
 

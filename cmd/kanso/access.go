@@ -11,6 +11,7 @@ import (
 
 	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve/plan"
 )
 
 // Where what the host lends is in the image.
@@ -34,12 +35,15 @@ type lender struct {
 	caches func(manager string) (string, error)
 }
 
-// access returns what each package manager is lent.
-func (l lender) access(ctx context.Context) (map[string]oci.Access, error) {
+// access returns what package managers are lent, of those that wanted says are used.
+func (l lender) access(ctx context.Context, wanted func(manager string) bool) (map[string]oci.Access, error) {
 	out := map[string]oci.Access{}
 	for manager, lend := range map[string]func(context.Context) (oci.Access, error){
 		"pip": l.pip, "uv": l.uv, "apt": l.apt,
 	} {
+		if !wanted(manager) {
+			continue
+		}
 		x, err := lend(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("settings for %s: %w", manager, err)
@@ -47,6 +51,29 @@ func (l lender) access(ctx context.Context) (map[string]oci.Access, error) {
 		out[manager] = x
 	}
 	return out, nil
+}
+
+// anybody wants every package manager.
+func anybody(string) bool { return true }
+
+// usedBy says which package managers steps of images use.
+func usedBy(images []*target) func(manager string) bool {
+	used := map[string]bool{}
+	for _, t := range images {
+		for _, s := range t.Plan.Stages {
+			for _, step := range s.Steps {
+				switch step := step.(type) {
+				case plan.Install:
+					used[step.Installer] = true
+				case plan.Run:
+					for _, manager := range step.Packages {
+						used[manager] = true
+					}
+				}
+			}
+		}
+	}
+	return func(manager string) bool { return used[manager] }
 }
 
 // shared is what pip and uv are lent alike.

@@ -220,7 +220,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		return err
 	}
 	lend := lender{a: b.app, dir: private, proxied: b.docker.egress().Network == sandbox.NetworkProxy, caches: packages(b.cacheMount, dir, project)}
-	access, err := lend.access(ctx)
+	access, err := lend.access(ctx, usedBy(images))
 	if err != nil {
 		return err
 	}

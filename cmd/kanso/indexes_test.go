@@ -37,7 +37,7 @@ func TestStepsAreLentWhereTheyFindPackagesAndNothingElse(t *testing.T) {
 		"SSL_CERT_FILE": filepath.Join(home, "ca.pem"),
 	}, nil, nil, nil)
 	l := lender{a: a, dir: t.TempDir(), caches: func(m string) (string, error) { return filepath.Join(home, m), nil }}
-	got, err := l.access(t.Context())
+	got, err := l.access(t.Context(), anybody)
 	if err != nil {
 		t.Fatal(err)
 	}

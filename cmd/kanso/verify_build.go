@@ -114,7 +114,7 @@ func (v *verifyRun) places(o oci.Origin, dir string) (root string, contexts map[
 // that they have to install.
 func (v *verifyRun) access(ctx context.Context, store *cache.Dir, project, private string, requirements []string) (map[string]oci.Access, error) {
 	l := lender{a: v.app, dir: private, caches: func(manager string) (string, error) { return store.Packages(project, manager) }}
-	access, err := l.access(ctx)
+	access, err := l.access(ctx, anybody)
 	if err != nil {
 		return nil, err
 	}
