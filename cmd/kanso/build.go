@@ -114,11 +114,7 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	if err := goal.named(client, b.tags); err != nil {
 		return err
 	}
-	if b.push {
-		for _, tag := range goal.tags {
-			client.ExpectTag(ctx, tag)
-		}
-	}
+	b.expect(ctx, client, goal)
 	result, remove, err := b.decide(ctx, b.docker, options, args, dir, client)
 	if err != nil {
 		return err
@@ -139,6 +135,21 @@ func (b *buildRun) run(ctx context.Context, args []string) (err error) {
 	}
 	b.times.built = now()
 	return b.deliver(ctx, client, dir, goal, result, images, show)
+}
+
+// expect begins to ask for images that layers may be taken from, while it is
+// found out what is to be built.
+func (b *buildRun) expect(ctx context.Context, client *oci.Client, g *goal) {
+	if b.push {
+		for _, tag := range g.tags {
+			client.ExpectTag(ctx, tag)
+		}
+	}
+	for _, from := range b.remember.from {
+		if ref, err := cacheImage(from); err == nil && from != "none" {
+			client.Expect(ctx, ref, "")
+		}
+	}
 }
 
 // check reads the flags that can be wrong before anything is done.
