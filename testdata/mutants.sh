@@ -57,6 +57,12 @@ mutant "addresses are judged as they are connected with" oci/routes.go \
 	'judged.Control = judge(reach(from))' '_ = judge' 'TestARegistryLeads'
 mutant "connections of both kinds are not shared" oci/routes.go \
 	't.far[from].RoundTrip(r)' 't.own.RoundTrip(r)' 'TestARegistryLeads'
+mutant "a layer holds what its key says" oci/unchanged.go \
+	'f.whole && hex' 'false && hex' 'TestAFileThatChanges|TestHostileContext'
+mutant "without locks nobody's files are removed" layers/cache/cache.go \
+	'd.clean(scratchDir, l.none)' 'd.clean(scratchDir, false)' 'TestWithoutLocks'
+mutant "an installer of wheels starts no process" layers/sandbox/child_wheels_linux.go \
+	'err := forkNothing()' 'var err error' 'TestAnInstallerOfWheels'
 mutant "a registry may not be silent" oci/watch.go \
 	'func() { cancel(&StalledError{r.URL.Host, answer}) }' 'func() {}' 'TestRegistriesThatBreakOff'
 mutant "an image is no index" oci/read.go \
