@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -210,16 +208,6 @@ func (c *Client) get(ctx context.Context, ref name.Reference) (got *remote.Descr
 		return err
 	})
 	return got, explained(err)
-}
-
-// explained makes a registry's "not there" wrap [ErrNotFound], and leaves out what
-// hides a cause.
-func explained(err error) error {
-	var t *transport.Error
-	if errors.As(err, &t) && t.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	}
-	return telling(err)
 }
 
 // remoteBlobs are the blobs of a repository.
