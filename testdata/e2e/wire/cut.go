@@ -58,6 +58,11 @@ func (c *cutter) connection(client net.Conn) {
 		client.Close()
 		return
 	}
+	for _, conn := range []net.Conn{client, server} { // what a cut takes with it is not to depend on the machine
+		if t, ok := conn.(*net.TCPConn); ok {
+			_ = t.SetWriteBuffer(128 << 10)
+		}
+	}
 	c.mu.Lock()
 	c.conns[client], c.conns[server] = true, true
 	c.mu.Unlock()
