@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,5 +75,22 @@ func TestPartsThatAreCutAreAnError(t *testing.T) {
 	}
 	if err := layers.ReadParts(strings.NewReader("\xff\xff\xff\xff\xff"), nil); err == nil {
 		t.Error("nonsense was read")
+	}
+}
+
+func TestPartsThatAreKnownAreNotWritten(t *testing.T) {
+	known := []layers.Part{{Name: "one", Known: "sha256:1", Files: []layers.File{{Path: "a", Mode: 0o644, Size: 1}}}, partsOf()[0]}
+	var stream bytes.Buffer
+	if err := layers.WriteParts(t.Context(), &stream, known); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := layers.ReadParts(&stream, func(p layers.PartReader) error {
+		data, err := io.ReadAll(p.Tar)
+		got = append(got, fmt.Sprint(p.Name, " ", p.Known, " ", len(data) > 0))
+		return err
+	})
+	if want := []string{"one sha256:1 false", "one  true"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("parts are %q, want %q, error %v", got, want, err)
 	}
 }
