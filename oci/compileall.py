@@ -6,8 +6,6 @@ begun at the other end. They write what it would, with the same interpreter in t
 expected is compiled as it always was.
 """
 import fcntl
-import importlib.machinery
-import importlib.util
 import os
 import sys
 import tempfile
@@ -19,11 +17,14 @@ BUSY, DONE = b"\0", b"\1"
 def real():
     """The module that would have been imported."""
     here = os.path.dirname(os.path.abspath(__file__))
-    path = [p for p in sys.path if os.path.abspath(p) != here]
-    spec = importlib.machinery.PathFinder.find_spec("compileall", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    path = sys.path[:]
+    sys.path[:] = [p for p in path if os.path.abspath(p) != here]
+    sys.modules.pop(__name__)
+    try:
+        import compileall
+    finally:
+        sys.path[:] = path
+    return compileall
 
 
 compileall = real()
