@@ -100,6 +100,8 @@ def offers():
         add(wheel("alpha", version), attributes='data-yanked="broken"' if version == "1.5" else "")
     for name in ("beta", "gamma", "Delta.Mix_ed"):
         add(wheel(name, "1.0"))
+    for name in ("pandas", "pillow"):  # what ZenML's integrations of these names want
+        add(wheel(name, "99.0"))
     add(wheel("alpha", "2.0", {"alpha/__init__.py": "OTHER = 1\n"}), "two")
     add(wheel("beta", "1.0"), "two")
     add(wheel("needs-alpha", "1.0", requires=["alpha"]))
@@ -213,6 +215,8 @@ CASES = [
     ("url", "alpha", "alpha\nbeta @ {files}/beta-1.0-py3-none-any.whl", joint("not a name and versions")),
     ("constraint", "alpha", "-c {files}/constraints.txt\nalpha\nbeta", joint("have -c")),
     ("hashes", "alpha==2.0", "-i {one}\nalpha==2.0 --hash=sha256:{alpha}", joint("not a name and versions")),
+    ("two-files", "+pandas alpha", "+pandas alpha beta", taken("beta==1.0")),
+    ("first-of-two-files", "+pandas alpha", "+pandas +pillow alpha", ALONE),
     ("everything-else", "alpha", "beta gamma", joint("nothing of it")),
 ]
 PHASED = ("build-tag", "published")
@@ -263,21 +267,25 @@ class Case:
         self.world = f"http://127.0.0.1:{port}/{self.name}-{installer}"
 
     def requirements(self, text):
+        """The lines, and the integrations, which have a file of their own: words with a plus."""
         lines = text.split("\n") if "\n" in text else text.split(" ")
+        integrations = [line[1:] for line in lines if line.startswith("+")]
+        lines = [line for line in lines if not line.startswith("+")]
         alpha = next(data for index, _, name, data, _ in Index.offers if index == "one" and name.startswith("alpha-2.0"))
         known = {"one": f"{self.world}/one/simple", "two": f"{self.world}/two/simple", "files": f"{self.world}/files", "alpha": hashlib.sha256(alpha).hexdigest()}
         lines = [re.sub(r"\{(\w+)\}", lambda m: known[m[1]], line) for line in lines]
-        return lines if lines[0].startswith("-i ") else [f"-i {known['one']}", *lines]
+        return (lines if lines[0].startswith("-i ") else [f"-i {known['one']}", *lines]), integrations
 
     def build(self, text, cache, out):
         config = f"{self.dir}/run.yaml"
+        requirements, integrations = self.requirements(text)
         with open(config, "w", encoding="utf-8") as f:
             json.dump({"settings": {"docker": {
                 "install_stack_requirements": False, "environment": {"CASE": self.title}, "allow_download_from_artifact_store": False,
-                "python_package_installer": self.installer, "requirements": self.requirements(text)}}}, f)
+                "python_package_installer": self.installer, "requirements": requirements, "required_integrations": integrations}}}, f)
         argv = [self.args.kanso, "build", "--progress", "plain", "--config", config, "--zenml-version", "0.98.0", "--python", "3.11", "--base", self.args.base,
                 "--no-stack-config", "-t", "case:1", "-o", f"oci:{out}:1", "--metadata-file", f"{out}.json", f"{self.dir}/project"]
-        done = subprocess.run(argv, env=environment(cache), capture_output=True, text=True)
+        done = subprocess.run(argv, env=environment(cache, self.world), capture_output=True, text=True)
         if done.returncode:
             raise AssertionError(f"build failed:\n{done.stdout}{done.stderr}")
         with open(f"{out}.json", encoding="utf-8") as f:
@@ -286,7 +294,7 @@ class Case:
         return image["digest"], install.get("install") or {}, done.stdout + done.stderr
 
     def sees(self, cache, out):
-        done = subprocess.run([self.args.kanso, "run", f"oci:{out}:1", "--", "sh", "-c", SEES], env=environment(cache),
+        done = subprocess.run([self.args.kanso, "run", f"oci:{out}:1", "--", "sh", "-c", SEES], env=environment(cache, self.world),
                               capture_output=True, text=True)
         if done.returncode:
             raise AssertionError(f"looking into {out} failed: {done.stderr}")
@@ -342,8 +350,10 @@ class Case:
         return sorted(lists[0] ^ lists[1])
 
 
-def environment(cache):
-    return {**{name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}, "KANSO_CACHE_DIR": cache}
+def environment(cache, world=""):
+    """Integrations' requirements name no index, so it is the machine's."""
+    index = {name: f"{world}/one/simple" for name in ("PIP_INDEX_URL", "UV_INDEX_URL") if world}
+    return {**{name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}, "KANSO_CACHE_DIR": cache, **index}
 
 
 def main():
