@@ -196,7 +196,16 @@ func reports(states []*state) []StepReport {
 	return all
 }
 
+// step carries out a step. All that is found in its layers is told at once.
 func (b *Builder) step(ctx context.Context, st *state, s plan.Step) error {
+	err := b.carry(ctx, st, s)
+	if err == nil && st.last() {
+		err = b.judge(st)
+	}
+	return err
+}
+
+func (b *Builder) carry(ctx context.Context, st *state, s plan.Step) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -264,10 +273,7 @@ func (b *Builder) layer(ctx context.Context, st *state, w work) error {
 	}
 	st.report(r)
 	st.add(w, found.list)
-	if st.last() {
-		if err := b.judge(st); err != nil {
-			return err
-		}
+	if st.last() && b.judge(st) == nil {
 		b.Ahead.send(st.layers)
 	}
 	return nil
