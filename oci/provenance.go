@@ -40,6 +40,8 @@ type Origin struct {
 	// Contexts are the further build contexts of the plan, by their names: paths
 	// relative to the context, or empty for those that lie elsewhere.
 	Contexts map[string]string
+	// Network is "none" if steps had no network whatever the plan says.
+	Network string
 	// Redacted says that secrets were left out of the plan, which therefore cannot
 	// be carried out again.
 	Redacted bool
@@ -62,6 +64,7 @@ type parameters struct {
 	Compression string            `json:"compression"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Contexts    map[string]string `json:"contexts,omitempty"`
+	Network     string            `json:"network,omitempty"`
 	// Epoch is SOURCE_DATE_EPOCH, in seconds.
 	Epoch *int64 `json:"sourceDateEpoch,omitempty"`
 }
@@ -159,7 +162,7 @@ func (by Maker) clean(text string) string {
 
 // statement is the text of the statement.
 func (o Origin) statement(image v1.Hash, img *Image, inventory Inventory, by Maker) (string, error) {
-	p := parameters{Source: o.Source, Plan: withoutPlaces(o.Plan), Format: o.Format, Compression: compressionWords(o.Compression), Contexts: o.Contexts, Annotations: cloneMap(o.Annotations)}
+	p := parameters{Source: o.Source, Plan: withoutPlaces(o.Plan), Format: o.Format, Compression: compressionWords(o.Compression), Contexts: o.Contexts, Network: o.Network, Annotations: cloneMap(o.Annotations)}
 	if !o.Time.IsZero() {
 		epoch := o.Time.Unix()
 		p.Epoch = &epoch
@@ -260,7 +263,7 @@ func ReadOrigin(statement []byte) (Origin, error) {
 	if err := json.Unmarshal(build.InternalParameters, &in); err != nil {
 		return Origin{}, fmt.Errorf("read statement: %w", err)
 	}
-	o := Origin{Source: p.Source, Plan: p.Plan, Format: p.Format, Annotations: p.Annotations, Contexts: p.Contexts, Redacted: in.Redacted, Bases: map[string]v1.Hash{}}
+	o := Origin{Source: p.Source, Plan: p.Plan, Format: p.Format, Annotations: p.Annotations, Contexts: p.Contexts, Network: p.Network, Redacted: in.Redacted, Bases: map[string]v1.Hash{}}
 	if o.Compression, err = layers.ParseCompression(p.Compression); err != nil {
 		return Origin{}, fmt.Errorf("read statement: %w", err)
 	}

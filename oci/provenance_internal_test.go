@@ -17,7 +17,7 @@ import (
 func sampleOrigin() Origin {
 	return Origin{
 		Source: "dockerfile", Format: "oci", Compression: layers.Compression{Name: "zstd", Level: 7}, Annotations: map[string]string{"a": "<b>"},
-		Time: time.Unix(1700000000, 0).UTC(), Contexts: map[string]string{"x": "sub", "y": ""},
+		Time: time.Unix(1700000000, 0).UTC(), Contexts: map[string]string{"x": "sub", "y": ""}, Network: "none",
 		Plan: plan.Plan{Stages: []plan.Stage{{Base: "team/base:1", Steps: []plan.Step{plan.Run{Args: []string{"true"}}}, Lines: []string{"/home/me/Dockerfile:3"}}}},
 	}
 }

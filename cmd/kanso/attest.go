@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 )
 
@@ -85,6 +86,9 @@ func (b *buildRun) attest(ctx context.Context, builder *oci.Builder, t *target) 
 	o := oci.Origin{
 		Source: sourceZenML, Plan: t.Plan, Format: builder.Format, Compression: builder.Compression, Annotations: builder.Annotations, Time: builder.Time,
 		Contexts: relativeContexts(builder.Context, builder.Contexts),
+	}
+	if builder.Egress.Network == sandbox.NetworkNone {
+		o.Network = sandbox.NetworkNone
 	}
 	if b.docker.given() {
 		o.Source = sourceDockerfile

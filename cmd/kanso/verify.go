@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 )
 
@@ -24,6 +25,8 @@ type verifyRun struct {
 
 	statement, base, platform, report string
 	contexts, secrets, ssh, lend      []string
+	network                           string
+	allowHosts                        []string
 }
 
 func (a *app) verifyVerb() *cobra.Command {
@@ -71,6 +74,8 @@ projects that you would build.`,
 	f.StringArrayVar(&v.secrets, "secret", nil, "a file for steps that ask for it: `SECRET` is id=ID,src=FILE or id=ID,env=VAR (repeatable)")
 	f.StringArrayVar(&v.ssh, "ssh", nil, "an ssh agent for steps that ask for it, `default`, or ID=SOCKET (repeatable)")
 	f.StringArrayVar(&v.lend, "lend", []string{"pip", "uv", "apt"}, "lend steps the host's settings for `NAME`, pip, uv or apt, or none: index, proxy, certificates, cache (repeatable)")
+	f.StringVar(&v.network, "network", "", "`proxy`: steps have HTTP and HTTPS to the hosts of --allow-host and no other network")
+	f.StringArrayVar(&v.allowHosts, "allow-host", nil, "with --network proxy: a host that steps may reach, `HOST[:PORT]` or *.DOMAIN[:PORT] (repeatable)")
 	f.StringVar(&v.report, "progress", "auto", "what is shown, `KIND`: auto, plain, json or quiet")
 	return c
 }
@@ -123,6 +128,12 @@ func (v *verifyRun) check() error {
 		if name, dir, ok := strings.Cut(c, "="); !ok || name == "" || dir == "" {
 			return usagef("--build-context %s: want NAME=DIR", c)
 		}
+	}
+	if v.network != "" && v.network != sandbox.NetworkProxy {
+		return usagef("--network %s: want proxy, or what the statement says", v.network)
+	}
+	if len(v.allowHosts) > 0 && v.network == "" {
+		return usagef("--allow-host goes with --network proxy")
 	}
 	return v.sandbox.check()
 }

@@ -40,6 +40,10 @@ func (v *verifyRun) build(ctx context.Context, client *oci.Client, store *cache.
 		Context: root, Contexts: contexts, Client: client, Store: store, Runner: v.sandbox.runner(v.app, store), IDs: sandbox.IDs(v.sandbox.ids),
 		Access: access, StepEnv: v.stepEnv(o.Plan), Time: o.Time, Created: o.Time, Format: o.Format, Git: v.checkout, Annotations: o.Annotations, Compression: o.Compression,
 		NoCache: true, Project: project, Name: project, Output: show.output(), Progress: show, Now: now, Secrets: map[string]string{},
+		Egress: oci.Egress{Network: o.Network},
+	}
+	if v.network != "" && o.Network == "" {
+		b.Egress = oci.Egress{Network: v.network, Allow: v.allowHosts}
 	}
 	list, err := v.app.secrets(v.secrets, private)
 	if err != nil {
