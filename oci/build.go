@@ -72,6 +72,8 @@ type Builder struct {
 	Annotations map[string]string
 	// NoCache makes every layer again.
 	NoCache bool
+	// ReportCopied fills [Image.Copied], which takes a look at every file.
+	ReportCopied bool
 	// Project says whose build it is. What its steps left in the store, layers that
 	// a process made and what its caches hold, is found by its builds only: what
 	// a process makes depends on more than its key says, on what an index or a
@@ -112,7 +114,7 @@ type Image struct {
 	// Bases are all images that were built on or copied from, in the order of the
 	// plan, each once.
 	Bases []Base
-	// Copied tells of every Copy step.
+	// Copied tells of every Copy step, if the builder was asked to.
 	Copied []CopyReport
 }
 

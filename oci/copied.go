@@ -21,9 +21,12 @@ type CopyReport struct {
 	Tree string
 }
 
-// noteCopied notes what a step copies: of the set, what is no directory and was
-// not in the image before.
-func (st *state) noteCopied(c plan.Copy, set entries) {
+// noteCopied notes what a step copies, if somebody wants to know: of the set, what
+// is no directory and was not in the image before.
+func (b *Builder) noteCopied(st *state, c plan.Copy, set entries) {
+	if !b.ReportCopied {
+		return
+	}
 	r := CopyReport{Step: c.String()}
 	if st.stage != nil {
 		r.Stage = st.stage.label

@@ -26,7 +26,7 @@ func (b *Builder) copyFiles(ctx context.Context, st *state, c plan.Copy) error {
 	if err != nil {
 		return err
 	}
-	st.noteCopied(c, set)
+	b.noteCopied(st, c, set)
 	return b.filesLayers(ctx, st, work{step: c.String(), kind: c.Kind(), adopts: c.Adopt}, set)
 }
 

@@ -43,7 +43,7 @@ func (b *Builder) copyMatches(ctx context.Context, st *state, c plan.Copy) error
 	if err != nil {
 		return err
 	}
-	st.noteCopied(c, set)
+	b.noteCopied(st, c, set)
 	return b.filesLayers(ctx, st, work{step: c.String(), kind: c.Kind()}, set)
 }
 

@@ -251,7 +251,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Access: access, StepEnv: t.StepEnv, Time: date, Created: date, Format: b.format, Git: b.checkout,
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
-			Secrecy: b.secrecy(t.Plan), Egress: b.docker.egress(), Ahead: t.ahead, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Secrecy: b.secrecy(t.Plan), Egress: b.docker.egress(), Ahead: t.ahead, ReportCopied: b.attests.statement, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err
