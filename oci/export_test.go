@@ -22,7 +22,7 @@ import (
 // layered is an image of layers, each of entries whose content is their name.
 func layered(t *testing.T, all ...[]tar.Header) v1.Image {
 	t.Helper()
-	var img v1.Image = empty.Image
+	img := empty.Image
 	for _, headers := range all {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
