@@ -108,7 +108,12 @@ func TestDifferencesAreNamed(t *testing.T) {
 		}), "layer 1 (COPY it): the same files in another order or form"},
 		"a compression":  {comparableImage(t, nil, nil, 1), "layer 1 (COPY it): the same tar, compressed in another way"},
 		"an environment": {comparableImage(t, nil, func(c *v1.ConfigFile) { c.Config.Env = []string{"A=2"} }, 6), `configuration: config.Env.000 is "A=2", built again "A=1"`},
-		"an annotation":  {annotated(built), `manifest: annotations is {"a":"b"}, built again null`},
+		"a history that is another, too": {comparableImage(t, func(h []tar.Header, c map[string]string) []tar.Header {
+			c["app/a"] = "aaab"
+			return h
+		}, func(c *v1.ConfigFile) { c.History[0].CreatedBy = "RUN it" }, 6), "layers from 1 on: /app/a: content is sha256:"},
+		"a layer more":  {another(t, built), "layers from 2 on: /new: is not in the image built again"},
+		"an annotation": {annotated(built), `manifest: annotations is {"a":"b"}, built again null`},
 		"a lying configuration": {comparableImage(t, func(h []tar.Header, c map[string]string) []tar.Header {
 			c["app/a"] = "aaab"
 			return h
@@ -142,4 +147,17 @@ func diffIDsOf(t *testing.T, img v1.Image) []v1.Hash {
 		t.Fatal(err)
 	}
 	return cfg.RootFS.DiffIDs
+}
+
+// another is an image with one layer more.
+func another(t *testing.T, img v1.Image) v1.Image {
+	t.Helper()
+	ls, err := layered(t, []tar.Header{{Name: "new", Typeflag: tar.TypeReg, Mode: 0o644}}).Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err = mutate.AppendLayers(img, ls...); err != nil {
+		t.Fatal(err)
+	}
+	return img
 }

@@ -85,7 +85,7 @@ done
 cd "$WORK/iris"
 
 # One byte of a file, in a layer that is pushed with a manifest and a configuration that match it.
-PYTHONDONTWRITEBYTECODE=1 python3 "$ROOT/testdata/e2e/tamper.py" "$REGISTRY" team/iris pip changed app/run.py
+PYTHONDONTWRITEBYTECODE=1 python3 "$ROOT/testdata/e2e/tamper.py" "$REGISTRY" team/iris "$(cat "$WORK/pip.digest")" changed app/run.py
 if said=$("$KANSO" verify --progress plain "$name:changed" --statement "$name@$(cat "$WORK/pip.digest")" 2>"$WORK/log"); then fail "a changed byte is identical: $said"; fi
 grep -q '^different: ' <<<"$said" || fail "verify failed in another way: $said $(cat "$WORK/log")"
 grep -q '/app/run.py: content is sha256:' <<<"$said" || fail "verify does not name the file: $said"
