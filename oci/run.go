@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/sandbox"
@@ -231,8 +232,8 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 	}, Join: x.join, Aside: x.aside}
 	list, err := b.captured(ctx, st, r, cmd, args, x)
 	if err != nil || cmd.Keep == "" {
-		if why := layers.Refusal(""); errors.As(err, &why) {
-			err = errors.Join(err, r.Call(ctx, sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}}))
+		if cmd.Keep != "" && errors.Is(os.Remove(cmd.Keep), syscall.ENOTEMPTY) { // the command had ended
+			err = errors.Join(err, r.Call(context.WithoutCancel(ctx), sandbox.Call{Verb: "remove", Args: RemoveArgs{Paths: []string{cmd.Keep}}}))
 		}
 		return list, err
 	}

@@ -36,7 +36,8 @@ for ((n = 1; n <= kills; n++)); do
 	status=0
 	wait "$victim" 2>/dev/null || status=$?
 	what="signal $signal in build $n, after $after ms (SEED=$SEED)"
-	if [ "$status" = 143 ] && [ -n "$(find "$WORK/hurt/scratch" "$WORK/hurt/tmp" -mindepth 1 2>/dev/null)" ]; then fail "$what: it leaves something"; fi
+	left=$(find "$WORK/hurt/scratch" "$WORK/hurt/tmp" -mindepth 1 -maxdepth 1 2>/dev/null || true) # before anything is there, too
+	if [ "$status" = 143 ] && [ -n "$left" ]; then fail "$what: it leaves $left"; fi
 	nothing_left "$what"
 	blobs_whole "$what" "$WORK/hurt"
 	if [ -e "$WORK/hurt.tar" ] && ! tar -tf "$WORK/hurt.tar" manifest.json >/dev/null 2>&1; then fail "$what: half of an archive"; fi
