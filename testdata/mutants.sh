@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-git ls-files -z -- '*.go' go.mod go.sum ':!testdata' | tar -cf - --null -T - | tar -xf - -C "$work"
+git ls-files -z -- '*.go' 'oci/*.py' go.mod go.sum ':!testdata' | tar -cf - --null -T - | tar -xf - -C "$work"
 status=0
 
 mutant() { # WHAT FILE OLD NEW TESTS
@@ -69,4 +69,11 @@ mutant "an image is no index" oci/read.go \
 	'm.Manifests != nil && (' 'false && (' 'TestManifestsThatAreWrong'
 mutant "what is sent again is sent whole" oci/watch.go \
 	'r.GetBody != nil && r.ContentLength != 0' 'r.GetBody != nil && r.ContentLength != 0 && r.Header.Get("Content-Range") == ""' 'TestAnUploadGoesOn'
+mutant "no path is owned twice, now and before" oci/joined.go \
+	'ok && !layers.SameDirectory(was, f)' 'ok && f.Mode.IsDir() && !layers.SameDirectory(was, f)' 'TestAnInstallStartsFromAnEarlierOne/overlay_one_path'
+mutant "what was installed now is looked at" oci/joined.go \
+	'	if err := j.checkAdded(); err != nil {
+		return nil, nil, err
+	}
+' '' 'TestAnInstallStartsFromAnEarlierOne/overlay_a_path_file'
 exit $status
