@@ -253,7 +253,7 @@ func (f *forwarder) connect(w http.ResponseWriter, r *http.Request, host string)
 	f.open[far], f.open[near] = true, true
 	f.mu.Unlock()
 	if _, err := io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		return nil //nolint:nilerr // there is nobody to be told
+		return nil // there is nobody to be told
 	}
 	done := make(chan struct{})
 	go func() {

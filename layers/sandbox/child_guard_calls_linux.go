@@ -22,7 +22,9 @@ const newest = 471
 // without more capabilities than usual, but for those that the kernel refuses to
 // them by itself and that programs ask for all the same. What is built in Docker
 // does without them.
-func refusals() []refusal {
+func refusals() []refusal { return append(kernelRefusals(), machineRefusals()...) }
+
+func kernelRefusals() []refusal {
 	const perm, nosys = unix.EPERM, unix.ENOSYS
 	return []refusal{
 		// Namespaces and mounts: the way to most of the kernel's weaknesses.
@@ -76,6 +78,12 @@ func refusals() []refusal {
 		{"ioperm", 173, none, 101, perm, false},
 		{"vm86", none, none, 166, perm, false},
 		{"vm86old", none, none, 113, perm, false},
+	}
+}
+
+func machineRefusals() []refusal {
+	const perm = unix.EPERM
+	return []refusal{
 		// The machine.
 		{"acct", 163, 89, 51, perm, false},
 		{"reboot", 169, 142, 88, perm, false},

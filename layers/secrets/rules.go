@@ -47,7 +47,9 @@ func each(prefix, next string) []string {
 
 // rules are all rules for any file. The expressions are those that the services
 // document, or that their tokens have in common.
-func rules() []*rule {
+func rules() []*rule { return append(cloudRules(), serviceRules()...) }
+
+func cloudRules() []*rule {
 	return []*rule{
 		{
 			what: "a private key", anchors: []string{"-----BEGIN "},
@@ -76,7 +78,11 @@ func rules() []*rule {
 		},
 		{what: "an Azure client secret", anchors: append(each("8Q~", letters+"0123456789_~.-"), each("7Q~", letters+"0123456789_~.-")...), back: 3, match: `([A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34})(?:[^A-Za-z0-9_~.-]|$)`, distinct: 14},
 		{what: "an Azure shared access signature", anchors: []string{"&sig=", "?sig="}, match: `[?&]sig=([A-Za-z0-9+/]{43}(?:=|%3[dD])|[A-Za-z0-9%+/]{43,90}%3[dD])`, distinct: 14},
+	}
+}
 
+func serviceRules() []*rule {
+	return []*rule{
 		{what: "a GitHub token", anchors: []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_"}, match: `(gh[pousr]_[A-Za-z0-9]{36,251})`, word: true, distinct: 14, installed: true},
 		{what: "a GitHub token", anchors: []string{"github_pat_"}, match: `(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})`, word: true, distinct: 14, installed: true},
 		{
