@@ -198,6 +198,7 @@ def conclude(args):
     bad += report.regressions(verdicts)
     if args.record and not any(v is None for v in verdicts.values()):
         report.record(verdicts)
+        report.publish(data["rows"], found, verdicts, data["versions"])
     for line in bad:
         print("bench:", line, file=sys.stderr)
     return 1 if bad else 0

@@ -3,7 +3,7 @@
 #
 #     make bench                              every row
 #     make bench ROWS=S2,S5 TOOLS=kanso,kanso-settings,buildkit,buildah N=3
-#     make bench RECORD=1                     and keep the ratios as those that later runs are compared with
+#     make bench RECORD=1                     and keep the ratios as those that later runs are compared with, and README's table
 #     make bench ROWS=big BIG=10G             how 2 GB and that much source are packed, beside pgzip
 #
 # BENCH_WORK is where everything goes (1 GB for each run; removed at the end unless KEEP is set); KANIKO names kaniko's

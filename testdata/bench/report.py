@@ -32,6 +32,8 @@ NEEDED = ("buildkit", "buildah")           # without them there is nothing to co
 FIGURES = {"S1-uv": ("kaniko", 18.8), "S7": ("kaniko", 5.7)}  # seconds, where kaniko is best and is not there
 WORSE = 1.2  # a ratio that grew by more is a regression
 RECORDED = f"{HERE}/ratios.json"
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BEGIN, END = "<!-- what make bench RECORD=1 found -->", "<!-- end of it -->"
 
 
 def summary(results):
@@ -98,16 +100,56 @@ def record(verdicts):
         f.write("\n")
 
 
+def brief(rows, found, verdicts, versions):
+    """A line for each row, for people who want to know how fast it is."""
+    tools = [t for t in ("kanso-settings", "kanso", "buildkit", "docker", "buildah", "kaniko") if any(t in found.get(row, {}) for row in rows)]
+    lines = [made_by(versions), "", "| seconds, median (least to most) | " + " | ".join(tools) + " | kanso-settings of the best other |", "|---|" + "---|" * (len(tools) + 1)]
+    for row in rows:
+        v, cells = verdicts.get(row), []
+        for tool in tools:
+            m = found.get(row, {}).get(tool)
+            cells.append(f"{m['wall']:.2f} ({m['min']:.2f} to {m['max']:.2f})" if m else "")
+        ratio = "not comparable" if v is None else f"{v['ratio'].get('kanso-settings', float('nan')):.2f} of {v['best']}"
+        lines.append(f"| {row}: {ROWS[row][3]} | {' | '.join(cells)} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def publish(rows, found, verdicts, versions):
+    """Put the brief table into README.md and the whole one into docs/speed.md."""
+    readme = f"{ROOT}/README.md"
+    with open(readme) as f:
+        before, _, rest = f.read().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    with open(readme, "w") as f:
+        f.write(f"{before}{BEGIN}\n\n{brief(rows, found, verdicts, versions)}\n{END}{after}")
+    with open(f"{ROOT}/docs/speed.md", "w") as f:
+        f.write(SPEED + table(rows, found, verdicts, versions))
+
+
+SPEED = """# How fast kanso is
+
+What `make bench RECORD=1` wrote last. kanso-settings builds from ZenML's settings, all others the Dockerfile that ZenML would generate of them. Tools take turns;
+a row counts only if BuildKit and Buildah made the same image. `builder` is the peak memory of the builder's processes, `with steps` adds what RUN started; megabytes
+are counted by a proxy before the registry and the package index. kaniko's figures, where it is named and has no row, are of another run on such a machine.
+
+"""
+
+
 def machine():
     with open("/proc/meminfo") as f:
         memory = int(f.readline().split()[1]) // 2**20
     return f"{os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}"
 
 
+def made_by(versions):
+    """The command, the machine and the versions."""
+    command = " ".join(f"{k}={ENV[k]}" for k in ("ROWS", "TOOLS", "N") if ENV.get(k))
+    return f"`make bench{' ' + command if command else ''}` on {machine()}; " + ", ".join(f"{t} {v}" for t, v in sorted(versions.items()) if v) + "."
+
+
 def table(rows, found, verdicts, versions):
     """The table as Markdown."""
-    command = " ".join(f"{k}={ENV[k]}" for k in ("ROWS", "TOOLS", "N") if ENV.get(k))
-    lines = [f"`make bench{' ' + command if command else ''}` on {machine()}; " + ", ".join(f"{t} {v}" for t, v in sorted(versions.items()) if v) + ".", "",
+    lines = [made_by(versions), "",
              "| row | tool | seconds, median (least to most) of n | of the best | sent MB | received MB | requests | builder MiB | with steps MiB |",
              "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:

@@ -112,7 +112,12 @@ class Buildkit(Tool):
     cache_tag = True
 
     def version(self):
-        return words([program("BUILDCTL", "buildctl"), "--version"])
+        control = program("BUILDCTL", "buildctl")
+        beside = os.path.join(os.path.dirname(control), "version")  # what testdata/tools builds does not know its own
+        if os.path.exists(beside):
+            with open(beside) as f:
+                return f.read().strip()
+        return words([control, "--version"])
 
     def start(self):
         self.address = f"unix://{self.state}/sock"
