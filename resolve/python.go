@@ -2,6 +2,10 @@ package resolve
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,30 +23,73 @@ func (r *recipe) warnOfPython() {
 		return
 	}
 	r.looked = true
-	looked, paths := 0, r.sources.Paths
+	paths := r.sources.Paths
 	if !r.out.ContainsCode {
 		paths = pythonBelow(r.Context)
 	}
+	sources := pythonSourcesOf(r.Context, paths)
+	if warning := r.o.remembered("settings in Python below "+r.Context, sources.sum(), sources.settings); warning != "" {
+		r.warnf("%s", warning)
+	}
+}
+
+// remembered is what find found out when sum was the same; it is asked if that
+// is not known.
+func (o Options) remembered(key, sum string, find func() string) string {
+	if o.Memory == nil {
+		return find()
+	}
+	text, _ := o.Memory.Recall(key)
+	if found, ok := strings.CutPrefix(text, sum+"\n"); ok {
+		return found
+	}
+	found := find()
+	o.Memory.Keep(key, sum+"\n"+found)
+	return found
+}
+
+// pythonSources are Python files below a root.
+type pythonSources struct {
+	root  string
+	paths []string // relative, with slashes
+	all   hash.Hash
+}
+
+// pythonSourcesOf are the first of the paths that are Python files small enough
+// to be looked at.
+func pythonSourcesOf(root string, paths []string) pythonSources {
+	s := pythonSources{root: root, all: sha256.New()}
 	for _, p := range paths {
-		if !strings.HasSuffix(p, ".py") || looked == pythonFiles {
+		if !strings.HasSuffix(p, ".py") || len(s.paths) == pythonFiles {
 			continue
 		}
-		looked++
-		file := filepath.Join(r.Context, filepath.FromSlash(p))
-		info, err := os.Lstat(file)
+		info, err := os.Lstat(filepath.Join(root, filepath.FromSlash(p)))
 		if err != nil || !info.Mode().IsRegular() || info.Size() > pythonLimit {
 			continue
 		}
-		data, err := os.ReadFile(file)
+		s.paths = append(s.paths, p)
+		fmt.Fprintf(s.all, "%q %d %d\n", p, info.Size(), info.ModTime().UnixNano())
+	}
+	return s
+}
+
+// sum tells the files from what they were before, as far as sizes and times do:
+// it decides about a warning only.
+func (s pythonSources) sum() string { return hex.EncodeToString(s.all.Sum(nil)) }
+
+// settings says where settings stand in one of the files, if they do.
+func (s pythonSources) settings() string {
+	for _, p := range s.paths {
+		data, err := os.ReadFile(filepath.Join(s.root, filepath.FromSlash(p)))
 		if err != nil || !bytes.Contains(data, []byte("zenml")) {
 			continue
 		}
 		if at := settingsInPython(data); at >= 0 {
-			r.warnf("%s:%d: settings stand in Python, which is not read: --pipeline-source FILE:NAME has ZenML read it",
+			return fmt.Sprintf("%s:%d: settings stand in Python, which is not read: --pipeline-source FILE:NAME has ZenML read it",
 				p, 1+bytes.Count(data[:at], []byte("\n")))
-			return
 		}
 	}
+	return ""
 }
 
 // settingsInPython is where Docker settings stand in a source, as

@@ -73,6 +73,17 @@ type Options struct {
 	AllowSecrets []string
 	// WarnOfSecrets lets the others in, too, with a warning.
 	WarnOfSecrets bool
+	// Memory is what earlier runs found out; nil is nothing.
+	Memory Memory
+}
+
+// A Memory keeps small texts from one run to the next. What it has lost, or
+// never had, is found out again.
+type Memory interface {
+	// Recall returns what was kept under a key.
+	Recall(key string) (text string, ok bool)
+	// Keep keeps a text. That it could not is no error.
+	Keep(key, text string)
 }
 
 // A Result is what was decided.

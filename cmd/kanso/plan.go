@@ -105,6 +105,7 @@ func (a *app) decide(ctx context.Context, d dockerfileFlags, o resolve.Options, 
 	if d.given() {
 		r, remove, err = a.dockerfile(ctx, d, o.Platform, args, dir.Scratch(), bases{client})
 	} else {
+		o.Memory = memory{dir}
 		r, err = resolve.Resolve(ctx, o, bases{client}, host{a})
 	}
 	if err != nil {
@@ -115,6 +116,16 @@ func (a *app) decide(ctx context.Context, d dockerfileFlags, o resolve.Options, 
 	}
 	return r, remove, nil
 }
+
+// memory keeps what resolve found out in the cache.
+type memory struct{ dir *cache.Dir }
+
+func (m memory) Recall(key string) (string, bool) {
+	data, ok, err := m.dir.Value("resolved", key)
+	return string(data), ok && err == nil
+}
+
+func (m memory) Keep(key, text string) { _ = m.dir.PutValue("resolved", key, []byte(text)) } // it is found out again
 
 // planJSON prints plans for programs.
 func planJSON(w io.Writer, r resolve.Result, whys []*explanation) error {
