@@ -37,9 +37,8 @@ func tryOverlay(dir string) error {
 	if err := os.WriteFile(dir+"/lower/f", nil, 0o600); err != nil {
 		return err
 	}
-	o := "userxattr,lowerdir=" + dir + "/lower,upperdir=" + dir + "/upper,workdir=" + dir + "/work"
-	if err := unix.Mount("overlay", dir+"/root", "overlay", 0, o); err != nil {
-		return fmt.Errorf("mount overlay: %w", err)
+	if err := mountOverlay(dir, dir+"/root", []string{"lower"}); err != nil {
+		return err
 	}
 	if err := os.Remove(dir + "/root/f"); err != nil {
 		return err

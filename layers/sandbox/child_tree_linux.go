@@ -88,12 +88,18 @@ func (t *tree) likeLower() error {
 	return unix.Chmod(t.upper, st.Mode&0o7777)
 }
 
-// overlay mounts. Short names for the trees keep the options within the page
-// that the kernel takes.
+// overlay mounts. Short names for the directories keep the options within the
+// page that the kernel takes, and free of what kernels read in different ways:
+// commas, colons and backslashes.
 func (t *tree) overlay(o stacked) error {
 	var names []string
 	if err := os.Mkdir(o.links, 0o700); err != nil {
 		return err
+	}
+	for name, dir := range map[string]string{"upper": o.upper, "work": o.work} {
+		if err := os.Symlink(dir, filepath.Join(o.links, name)); err != nil {
+			return err
+		}
 	}
 	for i, l := range o.lowers {
 		name := strconv.Itoa(i)
@@ -108,17 +114,22 @@ func (t *tree) overlay(o stacked) error {
 		}
 		names = []string{"0"}
 	}
+	return mountOverlay(o.links, o.root, names)
+}
+
+// mountOverlay mounts an overlay of the names upper, work and lowers in a
+// directory. A name may not have what separates options; the directory's own may.
+func mountOverlay(dir, root string, lowers []string) error {
 	was, err := os.Getwd()
 	if err != nil {
 		was = "/"
 	}
-	if err := os.Chdir(o.links); err != nil {
+	if err := os.Chdir(dir); err != nil {
 		return err
 	}
 	defer os.Chdir(was) //nolint:errcheck // nothing relative is used later
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`)
-	options := "userxattr,lowerdir=" + strings.Join(names, ":") + ",upperdir=" + escape.Replace(o.upper) + ",workdir=" + escape.Replace(o.work)
-	if err := unix.Mount("overlay", o.root, "overlay", 0, options); err != nil {
+	options := "userxattr,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=upper,workdir=work"
+	if err := unix.Mount("overlay", root, "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
 	return nil

@@ -530,3 +530,21 @@ func TestAReportNamesEveryMode(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// TestDirectoriesMayHaveAnyName has one with all that separates mount options.
+func TestDirectoriesMayHaveAnyName(t *testing.T) {
+	tree := base(t)
+	for _, mode := range modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), `a,b:c\d e=f"g'`)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			c := command(tree, "fail")
+			var exit *sandbox.ExitError
+			if err := open(t, sandbox.Options{Mode: mode, Dir: dir}).Run(t.Context(), c); !errors.As(err, &exit) || exit.Code != 3 {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
