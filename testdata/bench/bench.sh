@@ -6,7 +6,7 @@
 #     make bench RECORD=1                     and keep the ratios as those that later runs are compared with, and README's table
 #     make bench ROWS=big BIG=10G             how 2 GB and that much source are packed, beside pgzip
 #
-# BENCH_WORK is where everything goes (1 GB for each run; removed at the end unless KEEP is set); KANIKO names kaniko's
+# BENCH_WORK is where everything goes (1 GB for each cold build, 50 GB for all rows three times; removed at the end unless KEEP is set); KANIKO names kaniko's
 # executor, BUILDKITD and BUILDCTL others than those of testdata/tools. A tool that is not there is left out.
 source "$(dirname "$0")/../e2e/lib.sh"
 here=$ROOT/testdata/bench
