@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,10 +65,10 @@ func (d subjectless) WriteHeader(status int) {
 func TestAttachmentsAreListedByRegistries(t *testing.T) {
 	for what, handler := range referrersRegistries(t) {
 		t.Run(what, func(t *testing.T) {
-			puts := 0
+			var puts atomic.Int64
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodPut {
-					puts++
+					puts.Add(1)
 				}
 				handler.ServeHTTP(w, r)
 			}))
@@ -80,12 +81,12 @@ func TestAttachmentsAreListedByRegistries(t *testing.T) {
 			}
 			wantAttached(t, c, tag.Name())
 			wantAttached(t, c, pushed.Name())
-			before := puts
+			before := puts.Load()
 			if err := client(t).Attach(t.Context(), img, tag.Repository, twoAttachments()); err != nil {
 				t.Fatal(err)
 			}
-			if puts != before {
-				t.Errorf("what is there was put again: %d PUTs", puts-before)
+			if n := puts.Load() - before; n != 0 {
+				t.Errorf("what is there was put again: %d PUTs", n)
 			}
 			wantListed(t, pushed)
 		})
