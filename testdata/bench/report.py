@@ -138,7 +138,7 @@ are counted by a proxy before the registry and the package index. kaniko's figur
 def machine():
     with open("/proc/meminfo") as f:
         memory = int(f.readline().split()[1]) // 2**20
-    return f"{os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}"
+    return f"{os.cpu_count()} cores, {memory} GiB, Linux {'.'.join(platform.release().split('.')[:2])}"
 
 
 def made_by(versions):
