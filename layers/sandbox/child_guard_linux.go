@@ -32,13 +32,11 @@ func (g guard) install() error {
 			return fmt.Errorf("renounce new privileges: %w", err)
 		}
 	}
-	prog := g.program()
-	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]} //nolint:gosec // some hundreds
 	var flags uintptr
 	if g.everyThread {
 		flags = unix.SECCOMP_FILTER_FLAG_TSYNC
 	}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
+	_, errno := applyFilter(g.program(), flags)
 	switch {
 	case errno == 0, errors.Is(errno, unix.ENOSYS), errors.Is(errno, unix.EINVAL):
 		return nil
@@ -46,6 +44,15 @@ func (g guard) install() error {
 		return nil
 	}
 	return fmt.Errorf("filter system calls: %w", errno)
+}
+
+// applyFilter puts a program before every call that the thread makes from now on,
+// or with SECCOMP_FILTER_FLAG_TSYNC all threads; with
+// SECCOMP_FILTER_FLAG_NEW_LISTENER it returns a descriptor that the caller closes.
+func applyFilter(prog []unix.SockFilter, flags uintptr) (fd int, errno unix.Errno) {
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]} //nolint:gosec // some hundreds
+	n, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
+	return int(n), errno //nolint:gosec // a descriptor
 }
 
 // The places in what a filter sees of a call, in bytes.

@@ -63,33 +63,25 @@ func installFilter(calls []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	prog := filter(calls)
-	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&fprog)))
+	fd, errno := applyFilter(notifyOf(calls), unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
 	if errno != 0 {
 		return errno
 	}
-	if err := unix.Sendmsg(fdSocket, []byte{0}, unix.UnixRights(int(fd)), nil, 0); err != nil {
+	if err := unix.Sendmsg(fdSocket, []byte{0}, unix.UnixRights(fd), nil, 0); err != nil {
 		return err
 	}
-	return unix.Close(int(fd))
+	return unix.Close(fd)
 }
 
-// filter stops at system calls of this architecture.
-func filter(calls []int) []unix.SockFilter {
-	const nrOffset, archOffset = 0, 4
+// notifyOf stops at system calls of this architecture.
+func notifyOf(calls []int) []unix.SockFilter {
 	prog := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: archOffset},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1, Jf: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nrOffset},
+		load(atArch), jump(unix.BPF_JEQ, auditArch, 1, 0), answer(unix.SECCOMP_RET_ALLOW), load(atNumber),
 	}
 	for i, nr := range calls {
-		prog = append(prog, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jt: uint8(len(calls) - i), Jf: 0})
+		prog = append(prog, jump(unix.BPF_JEQ, uint32(nr), uint8(len(calls)-i), 0))
 	}
-	return append(prog,
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
+	return append(prog, answer(unix.SECCOMP_RET_ALLOW), answer(unix.SECCOMP_RET_USER_NOTIF))
 }
 
 // A recorder notes owners.
