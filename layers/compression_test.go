@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/kanso-build/kanso/layers"
@@ -46,7 +47,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 		for _, cores := range []int{1, 4} {
 			before := runtime.GOMAXPROCS(cores)
 			var out bytes.Buffer
-			_, err := layers.Pack(t.Context(), &out, c, func(w io.Writer) error {
+			_, err := new(layers.Packer).Pack(t.Context(), &out, c, func(w io.Writer) error {
 				for part := range bytesIn(data, 1+cores*7919) { // nor on how it is written
 					if _, err := w.Write(part); err != nil {
 						return err
@@ -81,6 +82,30 @@ func bytesIn(data []byte, n int) func(yield func([]byte) bool) {
 			if !yield(part) {
 				return
 			}
+		}
+	}
+}
+
+// TestPackerAgain compresses with what compressed something else before.
+func TestPackerAgain(t *testing.T) {
+	pack := func(p *layers.Packer, level int, text string) string {
+		var out bytes.Buffer
+		_, err := p.Pack(t.Context(), &out, layers.Compression{Name: layers.Gzip, Level: level}, func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	var p layers.Packer
+	for _, one := range []struct {
+		level int
+		text  string
+	}{{5, strings.Repeat("one two three ", 50_000)}, {5, "one two"}, {9, strings.Repeat("one two three ", 50_000)}, {1, ""}, {1, "three"}} {
+		if pack(&p, one.level, one.text) != pack(new(layers.Packer), one.level, one.text) {
+			t.Errorf("level %d, %d bytes: not the bytes of a new packer", one.level, len(one.text))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"strconv"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -69,11 +70,18 @@ type Packed struct {
 	MediaType      types.MediaType // OCI's
 }
 
+// A Packer compresses layers, several at once if need be. What compressing one
+// takes, some megabytes, it keeps for the next one. The zero value is ready; a
+// Packer must not be copied.
+type Packer struct {
+	gzips sync.Pool // of *gzipWriter
+}
+
 // Pack compresses the tar that write writes, on all cores, and hashes both
 // sides on the way. The bytes depend on the tar and the compression alone.
-func Pack(ctx context.Context, w io.Writer, c Compression, write func(io.Writer) error) (Packed, error) {
+func (p *Packer) Pack(ctx context.Context, w io.Writer, c Compression, write func(io.Writer) error) (Packed, error) {
 	out := newMeter(w)
-	enc, mt, err := encoder(out, c.filled())
+	enc, mt, err := p.encoder(out, c.filled())
 	if err != nil {
 		return Packed{}, err
 	}
@@ -85,23 +93,20 @@ func Pack(ctx context.Context, w io.Writer, c Compression, write func(io.Writer)
 	if err := enc.Close(); err != nil {
 		return Packed{}, fmt.Errorf("compress layer: %w", err)
 	}
+	p.keep(enc)
 	if ctx.Err() != nil {
 		return Packed{}, context.Cause(ctx)
 	}
 	return Packed{DiffID: in.sum(), Digest: out.sum(), Size: out.n, TarSize: in.n, MediaType: mt}, nil
 }
 
-func encoder(w io.Writer, c Compression) (io.WriteCloser, types.MediaType, error) {
+func (p *Packer) encoder(w io.Writer, c Compression) (io.WriteCloser, types.MediaType, error) {
 	switch c.Name {
 	case Uncompressed:
 		return nopCloser{w}, types.OCIUncompressedLayer, nil
 	case Gzip:
-		z, err := pgzip.NewWriterLevel(w, c.Level)
+		z, err := p.gzip(w, c.Level)
 		if err != nil {
-			return nil, "", fmt.Errorf("compress layer: %w", err)
-		}
-		// How many blocks are under way does not show in what comes out.
-		if err := z.SetConcurrency(gzipBlock, 4); err != nil {
 			return nil, "", fmt.Errorf("compress layer: %w", err)
 		}
 		return z, types.OCILayer, nil
@@ -113,6 +118,35 @@ func encoder(w io.Writer, c Compression) (io.WriteCloser, types.MediaType, error
 		return z, types.OCILayerZStd, nil
 	}
 	return nil, "", fmt.Errorf("unknown compression %q", c.Name)
+}
+
+// A gzipWriter can be used again, for its level.
+type gzipWriter struct {
+	*pgzip.Writer
+	level int
+}
+
+// gzip returns a writer that was used before, or a new one.
+func (p *Packer) gzip(w io.Writer, level int) (*gzipWriter, error) {
+	z, _ := p.gzips.Get().(*gzipWriter)
+	if z != nil && z.level == level {
+		z.Reset(w)
+	} else {
+		fresh, err := pgzip.NewWriterLevel(w, level)
+		if err != nil {
+			return nil, err
+		}
+		z = &gzipWriter{fresh, level}
+	}
+	// How many blocks are under way does not show in what comes out.
+	return z, z.SetConcurrency(gzipBlock, 4)
+}
+
+// keep takes back an encoder that was closed without an error.
+func (p *Packer) keep(enc io.WriteCloser) {
+	if z, ok := enc.(*gzipWriter); ok {
+		p.gzips.Put(z)
+	}
 }
 
 type nopCloser struct{ io.Writer }

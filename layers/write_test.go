@@ -148,7 +148,7 @@ func TestPackGivesTheSameBytesAndDecompressTheSameTar(t *testing.T) {
 			var first []byte
 			for i := range 3 {
 				var out bytes.Buffer
-				p, err := layers.Pack(t.Context(), &out, c, func(w io.Writer) error {
+				p, err := new(layers.Packer).Pack(t.Context(), &out, c, func(w io.Writer) error {
 					_, err := io.Copy(struct{ io.Writer }{w}, bytes.NewReader(data))
 					return err
 				})

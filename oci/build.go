@@ -94,7 +94,8 @@ type Builder struct {
 	// Now is the clock that steps are timed with; nil times nothing.
 	Now func() time.Time
 
-	forwarders sync.Map  // of steps under way, *forwarder by the directory of their socket
+	forwarders sync.Map // of steps under way, *forwarder by the directory of their socket
+	packer     layers.Packer
 	buffers    sync.Pool // *[]byte that files are hashed through, so that they are no garbage
 }
 

@@ -106,6 +106,8 @@ type packedBlobs struct {
 	c     *Client
 	from  *tarBlobs
 	names map[v1.Hash]string // compressed in the archive
+
+	packer layers.Packer
 }
 
 // packedKind is the kind of values under which the descriptors of compressed
@@ -147,7 +149,7 @@ func (b *packedBlobs) pack(ctx context.Context, file string, diffID v1.Hash) (v1
 	var packed layers.Packed
 	err := b.c.Cache.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
 		var err error
-		packed, err = layers.Pack(ctx, w, layers.Compression{}, func(tar io.Writer) error {
+		packed, err = b.packer.Pack(ctx, w, layers.Compression{}, func(tar io.Writer) error {
 			r, _, err := b.from.section(file)
 			if err != nil {
 				return err

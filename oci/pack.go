@@ -30,7 +30,7 @@ func (b *Builder) pack(ctx context.Context, write func(w io.Writer) error) (made
 func (b *Builder) packTar(ctx context.Context, write func(tar io.Writer) error) (packed layers.Packed, err error) {
 	err = b.Store.PutBlob(ctx, func(w io.Writer) (v1.Hash, error) {
 		var err error
-		packed, err = layers.Pack(ctx, w, b.Compression, write)
+		packed, err = b.packer.Pack(ctx, w, b.Compression, write)
 		return packed.Digest, err
 	})
 	return packed, err

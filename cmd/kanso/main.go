@@ -23,7 +23,7 @@ func main() {
 }
 
 // then is how much the heap may grow before garbage is collected, in percent.
-const then = 40
+const then = 25
 
 // collectEarly collects often, unless the environment says otherwise: little of
 // what a build holds grows, so that it is cheap, and the peak is the same for
