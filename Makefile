@@ -71,12 +71,16 @@ modes: build
 	testdata/modes/modes.sh $(NAMES)
 
 memory: build
-	testdata/e2e/memory.sh 2G 10G
+	testdata/e2e/memory.sh $(or $(SIZES),2G 10G)
 
-# Builds are killed at random moments, N times, or run out of space, FULL times; the next one has to be right.
+# Builds are killed at random moments, N times, or run out of space, FULL times; the next one has to be right. Then what reads
+# strangers' bytes is fuzzed, for FUZZTIME each.
 soak: build
 	testdata/e2e/soak.sh $(or $(N),500)
 	testdata/e2e/full.sh $(or $(FULL),50)
+	TARGETS="$(strangers)" FUZZTIME=$(or $(FUZZTIME),10m) PARALLEL=$(PARALLEL) testdata/fuzz.sh
+
+strangers := FuzzUnpack FuzzRoundTrip FuzzMatching FuzzLower FuzzRunConfig FuzzReference FuzzChallenge FuzzManifest FuzzEntries
 
 # A layer of SIZE over connections that are cut ten times.
 resume: build

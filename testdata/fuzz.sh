@@ -1,13 +1,28 @@
 #!/usr/bin/env bash
-# Proves that no fuzz target finds anything within FUZZTIME (10s) each; TARGETS names some of them.
+# Proves that no fuzz target finds anything within FUZZTIME (10s) each, with PARALLEL workers (all cores); TARGETS names some of them.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+parallel=()
+[ -z "${PARALLEL:-}" ] || parallel=(-parallel "$PARALLEL")
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# run TARGET DIR: its exit status.
+run() {
+	"${GO:-go}" test "./$2" -run '^$' -fuzz "^$1\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5s "${parallel[@]}" 2>&1 | tee "$log"
+}
+
 status=0
 while IFS=: read -r file _ line; do
 	target=${line#func }
 	target=${target%%(*}
 	[ -z "${TARGETS:-}" ] || [[ " $TARGETS " == *" $target "* ]] || continue
 	echo "--- $target in $(dirname "$file")"
-	"${GO:-go}" test "./$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5s || status=1
+	run "$target" "$(dirname "$file")" && continue
+	# Go's fuzzing can take its own end for a failure (go.dev/issue/75804); what it found it writes down.
+	if grep -q 'context deadline exceeded' "$log" && ! grep -qE 'Failing input|panic:|DATA RACE' "$log"; then
+		run "$target" "$(dirname "$file")" && continue
+	fi
+	status=1
 done < <(grep -rnE '^func Fuzz' --include=*_test.go layers oci resolve)
 exit $status
