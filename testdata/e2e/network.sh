@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves: with --network none requirements come from a directory of wheels, and with --network proxy from an allowed index and
-# no other, for pip and uv; what is refused is named, and nothing of it is in the image.
+# no other, for pip, uv and apt; what is refused is named, and nothing of it is in the image.
 source "$(dirname "$0")/lib.sh"
 
 workspace network
@@ -58,3 +58,17 @@ YAML
 	build --no-cache --network none --output "oci:$WORK/out/$installer:wheels" 2>"$WORK/log" || fail "$(tail -5 "$WORK/log")"
 	same "$installer installs from a directory of wheels without a network" solo "$("$KANSO" run "oci:$WORK/out/$installer:wheels" -- python -c 'import solo; print(solo.WHO)')"
 done
+
+# apt, of a Dockerfile: the first build's error names what to allow.
+mkdir "$WORK/apt"
+printf 'FROM base\nUSER root\nRUN apt-get update && apt-get install -y --no-install-recommends tree\nRUN tree --version\n' >"$WORK/apt/Dockerfile"
+of_apt() {
+	"$KANSO" build -f "$WORK/apt/Dockerfile" --build-context "base=oci-layout://${BASE#oci:}" --lend apt --network proxy --no-cache --progress plain \
+		--output "oci:$WORK/out/apt:1" "$@" "$WORK/apt" >/dev/null 2>"$WORK/log"
+}
+if of_apt; then fail "apt reached what is not allowed"; fi
+mapfile -t allow < <(grep -oE -- '--allow-host [^ ]+' "$WORK/log" | tr ' ' '\n')
+[ ${#allow[@]} != 0 ] || fail "no hint names what apt was refused: $(tail -5 "$WORK/log")"
+holds "apt is refused its archives, and the error says ${allow[*]}"
+of_apt "${allow[@]}" || fail "$(tail -5 "$WORK/log")"
+holds "apt installs from those that are allowed"
