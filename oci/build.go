@@ -8,8 +8,10 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers"
@@ -91,12 +93,21 @@ type Builder struct {
 	Output io.Writer
 	// Progress is told what goes on; it may be nil.
 	Progress Progress
+	// Tags are where the image goes, if it goes nowhere else and nothing beside it: a
+	// build that was done before is not done again if its image is there. None has
+	// every build done.
+	Tags []name.Tag
+	// Version tells programs apart that may make different images of one plan; empty
+	// has every build done.
+	Version string
 	// Now is the clock that steps are timed with; nil times nothing.
 	Now func() time.Time
 
 	forwarders sync.Map // of steps under way, *forwarder by the directory of their socket
 	packer     layers.Packer
 	buffers    sync.Pool // *[]byte that files are hashed through, so that they are no garbage
+	glances    sync.Map  // of files of contexts that were looked at before the build, by [glanceKey]: *glance, or []entry for steps without patterns
+	warned     atomic.Bool
 }
 
 // An Image is what a plan was made into. Its layers are read from the store or
@@ -145,6 +156,10 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 	if err := b.checkFormat(ctx, p); err != nil {
 		return nil, err
 	}
+	past := b.recall(ctx, p)
+	if past.image != nil {
+		return past.image, nil
+	}
 	states, err := b.carryOut(ctx, p, false)
 	if err != nil {
 		return nil, err
@@ -152,7 +167,8 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 	if err := b.Store.Flush(); err != nil {
 		b.note("remember file hashes: %v", err)
 	}
-	b.keepLast(states)
+	b.keepParts(states)
+	b.keepLast(reports(states))
 	st := states[len(states)-1]
 	if err := b.judge(st); err != nil {
 		return nil, err
@@ -167,6 +183,7 @@ func (b *Builder) Build(ctx context.Context, p plan.Plan) (*Image, error) {
 		out.Copied = append(out.Copied, st.copied...)
 	}
 	out.Bases = basesOf(states)
+	b.rememberBuild(past, out)
 	return out, nil
 }
 

@@ -10,10 +10,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -21,24 +20,29 @@ import (
 
 // contextFiles describes and hashes the step's files, several at a time.
 func (b *Builder) contextFiles(ctx context.Context, c plan.Copy, dest string, uid, gid int) ([]entry, error) {
-	list := make([]entry, len(c.Files))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, name := range c.Files {
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			e, err := b.contextFile(name, c)
-			if err != nil {
-				return err
-			}
-			e.Path, e.UID, e.GID = path.Join(dest, name), uid, gid
-			list[i] = e
-			return nil
-		})
+	described, err := b.described(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	return list, g.Wait()
+	list := slices.Clone(described)
+	for i, name := range c.Files {
+		list[i].Path, list[i].UID, list[i].GID = path.Join(dest, name), uid, gid
+	}
+	return list, nil
+}
+
+// described are the step's files without places in the image.
+func (b *Builder) described(ctx context.Context, c plan.Copy) ([]entry, error) {
+	if known, ok := b.glances.Load(glanceOf(b.Context, c.Files, c)); ok {
+		if list, ok := known.([]entry); ok {
+			return list, nil
+		}
+	}
+	list := make([]entry, len(c.Files))
+	return list, inCrowds(ctx, len(list), func(i int) (err error) {
+		list[i], err = b.contextFile(c.Files[i], c)
+		return err
+	})
 }
 
 // contextFile describes one file of the context.

@@ -24,22 +24,27 @@ type lastStep struct {
 	Key   string `json:"key"`
 }
 
-// keepLast notes what was built, for the explanation of the next build. That it
-// cannot be noted is no error.
-func (b *Builder) keepLast(states []*state) {
-	steps := []lastStep{}
+// keepParts notes what the keys of new layers are made of, for the explanation of
+// the next build. That it cannot be noted is no error.
+func (b *Builder) keepParts(states []*state) {
 	for _, st := range states {
 		for _, r := range st.reports {
-			if r.Key == "" {
-				continue
-			}
-			steps = append(steps, lastStep{r.Stage, r.Step, r.Kind, r.Key})
-			if r.Cached && r.From == "" {
+			if r.Key == "" || r.Cached && r.From == "" {
 				continue // its parts are kept since it was made
 			}
 			if data, err := json.Marshal(st.parts[r.Key].sums()); err == nil {
 				b.noteError("note what a key is made of", b.Store.PutValue(partsKind, r.Key, data))
 			}
+		}
+	}
+}
+
+// keepLast notes what was built, likewise.
+func (b *Builder) keepLast(reports []StepReport) {
+	steps := []lastStep{}
+	for _, r := range reports {
+		if r.Key != "" {
+			steps = append(steps, lastStep{r.Stage, r.Step, r.Kind, r.Key})
 		}
 	}
 	data, err := json.Marshal(steps)

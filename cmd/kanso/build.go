@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
 	"github.com/kanso-build/kanso/layers"
@@ -252,6 +253,7 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 			Annotations: g.annotations, Compression: b.packing,
 			NoCache: b.noCache || t.NoCache, Remembered: b.remember.memory(client, t, b.push),
 			Secrecy: b.secrecy(t.Plan), Egress: b.docker.egress(), Ahead: t.ahead, ReportCopied: b.attests.statement, Project: project, Name: imageName(root, t.Key, b.docker), Output: show.output(), Progress: show, Now: now,
+			Tags: b.onlyAt(g, t), Version: programVersion(),
 		}
 		if err := b.lend(&builder, t, private); err != nil {
 			return err
@@ -268,6 +270,15 @@ func (b *buildRun) build(ctx context.Context, client *oci.Client, dir *cache.Dir
 		}
 	}
 	return nil
+}
+
+// onlyAt are the tags of an image that goes nowhere else, and beside which nothing
+// goes.
+func (b *buildRun) onlyAt(g *goal, t *target) []name.Tag {
+	if !b.push || len(g.outputs) > 0 || b.attests.wanted() {
+		return nil
+	}
+	return t.tags
 }
 
 // lend gives steps what the host lends them: secrets and agents. In a project

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -20,4 +21,18 @@ func (a *app) versionVerb() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// programVersion tells this program apart from others, also from those of the same
+// version; it is empty if that cannot be known.
+func programVersion() string {
+	file, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %s", version, info.Size(), info.ModTime().UTC())
 }
