@@ -50,8 +50,6 @@ type FileSet struct {
 	IgnoreFile string
 	// Warnings tell of what goes in and should perhaps not.
 	Warnings []string
-	// Size is that of all regular files, in bytes.
-	Size int64
 
 	rules      ignoreRules
 	dropIgnore bool
@@ -99,7 +97,7 @@ func Files(ctx context.Context, o FileOptions) (FileSet, error) {
 	if found.err != nil {
 		return FileSet{}, fmt.Errorf("source files: %w", found.err)
 	}
-	set := FileSet{Root: o.Root, IgnoreFile: rules.file, rules: rules, dropIgnore: o.DropIgnore, Paths: found.paths, Size: found.size}
+	set := FileSet{Root: o.Root, IgnoreFile: rules.file, rules: rules, dropIgnore: o.DropIgnore, Paths: found.paths}
 	var list []secrets.Finding
 	for _, n := range found.notes {
 		switch {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,11 +84,6 @@ func filesOf(p plan.Plan, o DockerfileOptions) (FileSet, error) {
 	}
 	slices.Sort(set.Paths)
 	set.Paths = slices.Compact(set.Paths)
-	for _, name := range set.Paths {
-		if info, err := os.Lstat(filepath.Join(o.Context, filepath.FromSlash(name))); err == nil && info.Mode().IsRegular() {
-			set.Size += info.Size()
-		}
-	}
 	if o.Whole {
 		return set, nil
 	}

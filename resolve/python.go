@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 )
 
 const (
@@ -59,18 +61,42 @@ type pythonSources struct {
 // to be looked at.
 func pythonSourcesOf(root string, paths []string) pythonSources {
 	s := pythonSources{root: root, all: sha256.New()}
+	var files []string
 	for _, p := range paths {
-		if !strings.HasSuffix(p, ".py") || len(s.paths) == pythonFiles {
-			continue
+		if strings.HasSuffix(p, ".py") {
+			files = append(files, p)
 		}
-		info, err := os.Lstat(filepath.Join(root, filepath.FromSlash(p)))
-		if err != nil || !info.Mode().IsRegular() || info.Size() > pythonLimit {
-			continue
+	}
+	for some := range slices.Chunk(files, pythonFiles) {
+		for i, info := range lstatAll(root, some) {
+			if len(s.paths) == pythonFiles {
+				return s
+			}
+			if info == nil || !info.Mode().IsRegular() || info.Size() > pythonLimit {
+				continue
+			}
+			s.paths = append(s.paths, some[i])
+			fmt.Fprintf(s.all, "%q %d %d\n", some[i], info.Size(), info.ModTime().UnixNano())
 		}
-		s.paths = append(s.paths, p)
-		fmt.Fprintf(s.all, "%q %d %d\n", p, info.Size(), info.ModTime().UnixNano())
 	}
 	return s
+}
+
+// lstatAll looks at files, several at a time; nil is one that cannot be looked at.
+func lstatAll(root string, paths []string) []fs.FileInfo {
+	infos := make([]fs.FileInfo, len(paths))
+	var all sync.WaitGroup
+	for first := 0; first < len(paths); first += crowd {
+		all.Go(func() {
+			for i := first; i < min(len(paths), first+crowd); i++ {
+				if info, err := os.Lstat(filepath.Join(root, filepath.FromSlash(paths[i]))); err == nil {
+					infos[i] = info
+				}
+			}
+		})
+	}
+	all.Wait()
+	return infos
 }
 
 // sum tells the files from what they were before, as far as sizes and times do:

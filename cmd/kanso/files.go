@@ -67,7 +67,7 @@ func (a *app) list(set resolve.FileSet, paths []string) error {
 	if len(paths) > 0 {
 		return why(out, set, paths)
 	}
-	count := 0
+	count, total := 0, int64(0)
 	for _, name := range set.Paths {
 		info, err := os.Lstat(filepath.Join(set.Root, filepath.FromSlash(name)))
 		if err != nil {
@@ -75,10 +75,13 @@ func (a *app) list(set resolve.FileSet, paths []string) error {
 		}
 		if !info.IsDir() {
 			count++
+			if info.Mode().IsRegular() {
+				total += info.Size()
+			}
 			fmt.Fprintln(out, name)
 		}
 	}
-	fmt.Fprintf(out, "%d files, %s\n", count, size(set.Size))
+	fmt.Fprintf(out, "%d files, %s\n", count, size(total))
 	return out.err
 }
 
