@@ -157,7 +157,7 @@ func (b *Builder) fetchUnlisted(ctx context.Context, stack []seenLayer) error {
 		if _, ok := far.from.repository(); !ok {
 			continue // it is on this machine
 		}
-		if _, ok, err := b.Store.Value(listingKind, l.laid.diffID.String()); err == nil && ok {
+		if b.Store.HasValue(listingKind, l.laid.diffID.String()) {
 			continue
 		}
 		g.Go(func() error {

@@ -149,12 +149,8 @@ func (b *Builder) stored(key string) (foundLayers, error) {
 	}
 	var f foundLayers
 	for i, desc := range descs {
-		_, listed, err := b.Store.Value(listingKind, about[i].DiffID.String())
-		if err != nil {
-			return foundLayers{}, err
-		}
 		file, ok := b.Store.Blob(desc.Digest)
-		if !ok || !listed {
+		if !ok || !b.Store.HasValue(listingKind, about[i].DiffID.String()) {
 			return foundLayers{}, nil
 		}
 		f.list = append(f.list, foundLayer{storedLayer{about[i].DiffID, desc, file}, about[i].DiffID, about[i].Name, about[i].Found})

@@ -27,6 +27,8 @@ type Store interface {
 	// Value and PutValue keep small facts, such as what a layer holds.
 	Value(kind, key string) ([]byte, bool, error)
 	PutValue(kind, key string, data []byte) error
+	// HasValue says whether a fact is there, which may turn out to be damaged.
+	HasValue(kind, key string) bool
 	// Tree returns the directory with the unpacked layer at the top of a chain
 	// of layers, filling it if it is not there; release lets it be evicted.
 	Tree(ctx context.Context, set string, chain v1.Hash, fill func(dir string) error) (dir string, release func(), err error)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 
 	"github.com/kanso-build/kanso/layers/sandbox"
 )
@@ -45,10 +46,33 @@ func kanso() int {
 	return a.execute(ctx, os.Args[1:])
 }
 
-// collectLate begins to do so when the heap has some 20 MB, which a build that
-// does nothing never has.
+// few is a heap, in bytes, that is not worth collecting: a build that changes one
+// file never has more.
+const few = 16 << 20
+
+// collectLate collects garbage when the heap has grown to few bytes, however little
+// of it lives, and from then on as collectEarly says.
 func collectLate() {
-	const first = 500 // of the 4 MB that are taken to live before the first collection
-	debug.SetGCPercent(first)
-	runtime.AddCleanup(new(*int), func(percent int) { debug.SetGCPercent(percent) }, then)
+	debug.SetGCPercent(few / (4 << 20) * 100) // of the 4 MiB that are taken to live before the first collection
+	runtime.AddCleanup(new(*int), func(int) { collectAt(liveHeap()) }, 0)
+}
+
+// collectAt says when to collect next, after each collection: live is what was left.
+func collectAt(live uint64) {
+	percent := then
+	if live > 0 && live < few {
+		percent = max(then, int((few-live)*100/live))
+	}
+	debug.SetGCPercent(percent)
+	runtime.AddCleanup(new(*int), func(int) { collectAt(liveHeap()) }, 0)
+}
+
+// liveHeap is how many bytes the last collection left.
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return sample[0].Value.Uint64()
 }

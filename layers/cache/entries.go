@@ -176,6 +176,18 @@ func (d *Dir) Value(kind, key string) ([]byte, bool, error) {
 	return data, ok, nil
 }
 
+// HasValue says whether a small fact is kept, without reading it: [Dir.Value] may
+// find it damaged. It counts as used.
+func (d *Dir) HasValue(kind, key string) bool {
+	file := d.valueFile(kind, key)
+	info, err := os.Lstat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	d.touch(file)
+	return true
+}
+
 // PutValue keeps a small fact; kind is a word of ours, key any text.
 func (d *Dir) PutValue(kind, key string, data []byte) error {
 	return d.write(d.valueFile(kind, key), data)
