@@ -1,0 +1,451 @@
+package oci_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers"
+	"github.com/kanso-build/kanso/layers/cache"
+	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// asked counts how often layers of steps are looked up: a build that is not done
+// looks none up.
+type asked struct {
+	oci.Store
+	layers int
+}
+
+func (a *asked) Layers(key string) ([]v1.Descriptor, []byte, bool, error) {
+	a.layers++
+	return a.Store.Layers(key)
+}
+
+// pastCase is a build that was done, pushed and is remembered.
+type pastCase struct {
+	s    *server
+	dir  string // of the store
+	tags []name.Tag
+	b    *oci.Builder
+	p    plan.Plan
+	base string
+	img  *oci.Image
+}
+
+// again is a builder of the same build in another process, with nothing but the
+// store and the context of the first one.
+func (c *pastCase) again(t *testing.T) (*oci.Builder, *asked) {
+	t.Helper()
+	store, err := cache.Open(c.dir, cache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	a := &asked{Store: store}
+	return &oci.Builder{
+		Context: c.b.Context, Contexts: c.b.Contexts, Store: a, Runner: installer(), Client: &oci.Client{Cache: store},
+		Tags: c.tags, Version: "kanso 1", Project: "p", Name: "n", Now: c.b.Now,
+	}, a
+}
+
+// pastPlan has a step of every kind, and copies with and without patterns.
+func pastPlan(base string) plan.Plan {
+	return plan.Plan{Stages: []plan.Stage{{Base: base, Steps: []plan.Step{
+		plan.Set{WorkingDir: "/app", Env: []plan.Var{{Name: "A", Value: "1"}}},
+		plan.Install{Installer: "pip", Command: []string{"pip"}, Requirements: "x", File: "/app/requirements.txt"},
+		plan.Copy{Files: []string{"run.py", "src", "src/lib.py"}, Dest: "/app", Modes: plan.ModesGit, AddMode: 0o666, Adopt: true},
+		plan.Copy{Files: []string{"data", "data/a", "data/b", "data/link"}, Patterns: []string{"data"}, Dest: "/data/", Modes: plan.ModesDisk},
+		plan.Write{Files: []plan.File{{Path: "/note", Mode: 0o644, Data: "x"}}},
+	}}}}
+}
+
+// past builds and pushes an image and has it remembered.
+func past(t *testing.T) *pastCase {
+	t.Helper()
+	c := &pastCase{s: serve(t, nil), dir: t.TempDir()}
+	c.b = builder(t, map[string]string{"run.py": "print(1)", "src/lib.py": "l", "data/a": "aaaa", "data/b": "bbbb"})
+	link(t, c.b.Context, "data/link", "a")
+	noon := time.Unix(2e9, 0)
+	c.b.Now = func() time.Time { return noon }
+	c.base = pushedBase(t, c.s, "/base:1")
+	c.p = pastPlan(c.base)
+	c.tags = []name.Tag{tag(t, client(t), c.s.host+"/team/image:1")}
+	first, _ := c.again(t)
+	c.img = c.done(t, first)
+	if _, err := first.Client.Push(t.Context(), c.img, c.tags); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *pastCase) done(t *testing.T, b *oci.Builder) *oci.Image {
+	t.Helper()
+	img, err := b.Build(t.Context(), c.p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// TestABuildThatWasDoneBefore is not done again, and says what one says that finds
+// all its layers.
+func TestABuildThatWasDoneBefore(t *testing.T) {
+	c := past(t)
+	ordinary, a := c.again(t)
+	ordinary.Tags = nil
+	want := c.done(t, ordinary)
+	if a.layers == 0 {
+		t.Error("without tags no layer was looked up")
+	}
+	c.s.forget()
+	b, a := c.again(t)
+	got := c.done(t, b)
+	if a.layers > 0 {
+		t.Errorf("it was done: %d layers were looked up", a.layers)
+	}
+	if got := c.s.requests("GET", "/manifests/"); len(got) > 0 {
+		t.Errorf("manifests were read: %q", got)
+	}
+	if digest(t, got) != digest(t, c.img) || digest(t, got) != digest(t, want) || got.Ran != 0 {
+		t.Errorf("image %s after %d steps, want %s after none", digest(t, got), got.Ran, digest(t, want))
+	}
+	if d := cmp.Diff(want.Steps, got.Steps, cmpopts.IgnoreFields(oci.StepReport{}, "Duration")); d != "" {
+		t.Errorf("steps (-done, +not done):\n%s", d)
+	}
+	bases := func(img *oci.Image) (list []oci.Base) {
+		for _, b := range append([]oci.Base{img.Base}, img.Bases...) {
+			b.Image = nil
+			list = append(list, b)
+		}
+		return list
+	}
+	if d := cmp.Diff(bases(want), bases(got)); d != "" {
+		t.Errorf("bases (-done, +not done):\n%s", d)
+	}
+	if _, err := b.Client.Push(t.Context(), got, c.tags); err != nil {
+		t.Fatal(err)
+	}
+	if sent := slices.Concat(c.s.requests("PUT", ""), c.s.requests("POST", "")); len(sent) > 0 {
+		t.Errorf("it was sent: %q", sent)
+	}
+}
+
+// replace writes a file and gives it the time that it had.
+func (c *pastCase) replace(t *testing.T, file, content string) {
+	t.Helper()
+	at := filepath.Join(c.b.Context, file)
+	info, err := os.Stat(at)
+	if err == nil {
+		err = errors.Join(os.WriteFile(at, []byte(content), 0o600), os.Chtimes(at, info.ModTime(), info.ModTime()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alter changes a step of the plan.
+func alter[S plan.Step](c *pastCase, nth int, change func(*S)) {
+	for i, step := range c.p.Stages[0].Steps {
+		s, ok := step.(S)
+		if !ok {
+			continue
+		}
+		if nth--; nth < 0 {
+			change(&s)
+			c.p.Stages[0].Steps[i] = s
+			return
+		}
+	}
+}
+
+// changes are what a build may differ in from one that was done, each alone. Those
+// that give the same image say so.
+func changes() map[string]struct {
+	change func(t *testing.T, c *pastCase, b *oci.Builder)
+	same   bool
+} {
+	type change = struct {
+		change func(t *testing.T, c *pastCase, b *oci.Builder)
+		same   bool
+	}
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string]change{
+		"content":             {func(t *testing.T, c *pastCase, _ *oci.Builder) { c.replace(t, "run.py", "print(2)") }, false},
+		"content in patterns": {func(t *testing.T, c *pastCase, _ *oci.Builder) { c.replace(t, "data/a", "AAAA") }, false},
+		"executable": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Chmod(filepath.Join(c.b.Context, "src/lib.py"), 0o700))
+		}, false},
+		"mode": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Chmod(filepath.Join(c.b.Context, "data/b"), 0o640))
+		}, false},
+		"mode of a directory": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Chmod(filepath.Join(c.b.Context, "data"), 0o711))
+		}, true},
+		"link": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Remove(filepath.Join(c.b.Context, "data/link")))
+			link(t, c.b.Context, "data/link", "b")
+		}, false},
+		"link becomes file": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Remove(filepath.Join(c.b.Context, "data/link")))
+			write(t, c.b.Context, "data/link", "a")
+		}, false},
+		"hard link": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			must(t, os.Remove(filepath.Join(c.b.Context, "data/b")))
+			must(t, os.WriteFile(filepath.Join(c.b.Context, "data/a"), []byte("bbbb"), 0o600))
+			must(t, os.Link(filepath.Join(c.b.Context, "data/a"), filepath.Join(c.b.Context, "data/b")))
+		}, false},
+		"one file more": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			write(t, c.b.Context, "src/more.py", "m")
+			alter(c, 0, func(s *plan.Copy) { s.Files = append(slices.Clone(s.Files), "src/more.py") })
+		}, false},
+		"one file fewer": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Copy) { s.Files = s.Files[:1] })
+		}, false},
+		"destination": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 1, func(s *plan.Copy) { s.Dest = "/other/" })
+		}, false},
+		"owner": {func(_ *testing.T, c *pastCase, _ *oci.Builder) { alter(c, 1, func(s *plan.Copy) { s.Owner = "7" }) }, false},
+		"chmod": {func(_ *testing.T, c *pastCase, _ *oci.Builder) { alter(c, 1, func(s *plan.Copy) { s.Chmod = "700" }) }, false},
+		"exclude": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 1, func(s *plan.Copy) { s.Exclude = []string{"b"} })
+		}, false},
+		"environment": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Set) { s.Env[0].Value = "2" })
+		}, false},
+		"label": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Set) { s.Labels = map[string]string{"l": "1"} })
+		}, false},
+		"written content": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Write) { s.Files[0].Data = "y" })
+		}, false},
+		"requirements": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Install) { s.Requirements = "y" })
+		}, false},
+		"command": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Install) { s.Command = []string{"pip", "-v"} })
+		}, false},
+		"lines": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			c.p.Stages[0].Lines = []string{"F:1", "F:2", "F:3", "F:4", "F:5"}
+		}, true},
+		"text that JSON cannot say": {func(_ *testing.T, c *pastCase, _ *oci.Builder) {
+			alter(c, 0, func(s *plan.Set) { s.Env[0].Value = "\xff" })
+		}, false},
+		"time":    {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Time = time.Unix(1e9, 0) }, false},
+		"created": {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Created = time.Unix(1e9+1, 0) }, false},
+		"compression": {func(_ *testing.T, _ *pastCase, b *oci.Builder) {
+			b.Compression = layers.Compression{Name: layers.Gzip, Level: 9}
+		}, false},
+		"format": {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Format = "oci" }, false},
+		"annotation": {func(_ *testing.T, _ *pastCase, b *oci.Builder) {
+			b.Annotations = map[string]string{"a": "1"}
+			b.Format = "oci"
+		}, false},
+		"network": {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Egress.Network = "none" }, false},
+		"base": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			pushedBase(t, c.s, "/base:1", file("new", "in the base", 0o644))
+		}, false},
+		"base of another name": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			c.p.Stages[0].Base = pushedBase(t, c.s, "/base:2")
+		}, true},
+		"platform":            {func(_ *testing.T, c *pastCase, _ *oci.Builder) { c.p.Stages[0].Platform = "linux/amd64" }, true},
+		"allowed hosts":       {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Egress.Allow = []string{"h"} }, true},
+		"secrets that stop":   {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Secrecy.Stop = true }, true},
+		"secrets that may be": {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Secrecy.Allow = []string{"/app"} }, true},
+		"images to remember": {func(_ *testing.T, c *pastCase, b *oci.Builder) {
+			b.Remembered = &oci.Memory{Client: b.Client, Refs: []string{c.tags[0].Name()}}
+		}, true},
+		"project":          {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Project = "q" }, true},
+		"another program":  {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Version = "kanso 2" }, true},
+		"unknown program":  {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Version = "" }, true},
+		"no cache":         {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.NoCache = true }, true},
+		"what was copied":  {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.ReportCopied = true }, true},
+		"it goes to files": {func(_ *testing.T, _ *pastCase, b *oci.Builder) { b.Tags = nil }, true},
+		"it goes to two names": {func(t *testing.T, c *pastCase, b *oci.Builder) {
+			b.Tags = append(slices.Clone(b.Tags), tag(t, b.Client, c.s.host+"/team/image:2"))
+		}, true},
+		"the tag is another image": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			push(t, client(t), scratchImage(t), c.tags[0].Name())
+		}, true},
+		"a day later": {func(_ *testing.T, c *pastCase, b *oci.Builder) {
+			b.Now = func() time.Time { return c.b.Now().Add(24 * time.Hour) }
+		}, true},
+		"a damaged store": {func(t *testing.T, c *pastCase, _ *oci.Builder) {
+			files, err := filepath.Glob(filepath.Join(c.dir, "values", "builds-1", "*"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("%d builds are remembered, %v", len(files), err)
+			}
+			data, err := os.ReadFile(files[0])
+			must(t, err)
+			data[len(data)-2] ^= 1
+			must(t, os.WriteFile(files[0], data, 0o600))
+		}, true},
+	}
+}
+
+// scratchImage is an image of one file.
+func scratchImage(t *testing.T) v1.Image {
+	t.Helper()
+	b := builder(t, map[string]string{"x": "x"})
+	img, err := b.Build(t.Context(), scratchWith(t, b, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// TestABuildThatDiffersIsDone changes all that an image depends on, one after the
+// other: the build is done, and gives what it gives where nothing is remembered.
+func TestABuildThatDiffersIsDone(t *testing.T) {
+	for what, change := range changes() {
+		t.Run(what, func(t *testing.T) {
+			c := past(t)
+			b, a := c.again(t)
+			change.change(t, c, b)
+			got := c.done(t, b)
+			if a.layers == 0 && (!b.NoCache || got.Ran == 0) {
+				t.Error("it was not done")
+			}
+			c.dir = t.TempDir()
+			fresh, _ := c.again(t)
+			store := fresh.Store
+			*fresh = oci.Builder{
+				Context: b.Context, Contexts: b.Contexts, Store: store, Runner: installer(), Client: fresh.Client, Time: b.Time, Created: b.Created,
+				Compression: b.Compression, Format: b.Format, Annotations: b.Annotations, Egress: b.Egress, Secrecy: b.Secrecy, NoCache: b.NoCache,
+			}
+			want := c.done(t, fresh)
+			if digest(t, got) != digest(t, want) {
+				t.Errorf("image %s, want %s", digest(t, got), digest(t, want))
+			}
+			if same := digest(t, got) == digest(t, c.img); same != change.same {
+				t.Errorf("the image is the one that was made before: %v, want %v", same, change.same)
+			}
+		})
+	}
+}
+
+// TestABuildOfWhatOnlyOthersKnow is never remembered: what an image, a server, a
+// repository or a directory that is lent has is not known before it is asked.
+func TestABuildOfWhatOnlyOthersKnow(t *testing.T) {
+	for what, step := range map[string]func(c *pastCase) plan.Step{
+		"image": func(c *pastCase) plan.Step {
+			return plan.Copy{From: plan.Source{Image: c.base}, Patterns: []string{"app"}, Dest: "/x/", Modes: plan.ModesDisk}
+		},
+		"mount of an image": func(c *pastCase) plan.Step {
+			return plan.Run{Args: []string{"x"}, Mounts: []plan.Mount{{Type: plan.MountBind, Target: "/m", From: plan.Source{Image: c.base}}}}
+		},
+		"mount of the context": func(*pastCase) plan.Step {
+			return plan.Run{Args: []string{"x"}, Mounts: []plan.Mount{{Type: plan.MountBind, Target: "/m", Files: []string{"run.py"}}}}
+		},
+		"owner by a name that nobody has": func(*pastCase) plan.Step {
+			return plan.Copy{Files: []string{"run.py"}, Patterns: []string{"run.py"}, Dest: "/y/", Owner: "nobody-there", Modes: plan.ModesDisk}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := past(t)
+			c.p.Stages[0].Steps = append(c.p.Stages[0].Steps, step(c))
+			first, _ := c.again(t)
+			if _, err := first.Client.Push(t.Context(), c.done(t, first), c.tags); err != nil {
+				t.Fatal(err)
+			}
+			b, a := c.again(t)
+			if c.done(t, b); a.layers == 0 {
+				t.Error("it was not done")
+			}
+		})
+	}
+}
+
+// TestBuildsThatTakeTurns are all remembered, and each is the last one when it was
+// asked for last.
+func TestBuildsThatTakeTurns(t *testing.T) {
+	c := past(t)
+	turn := func(run, lib string) (*oci.Image, int) {
+		c.replace(t, "run.py", run)
+		c.replace(t, "src/lib.py", lib)
+		b, a := c.again(t)
+		img := c.done(t, b)
+		if _, err := b.Client.Push(t.Context(), img, c.tags); err != nil {
+			t.Fatal(err)
+		}
+		return img, a.layers
+	}
+	if _, done := turn("print(2)", "L"); done == 0 {
+		t.Error("the second one was not done")
+	}
+	if one, done := turn("print(1)", "l"); done == 0 || digest(t, one) != digest(t, c.img) { // the tag is the other one
+		t.Errorf("the first one again: %d layers were looked up for %s, want some for %s", done, digest(t, one), digest(t, c.img))
+	}
+	if _, done := turn("print(2)", "L"); done == 0 {
+		t.Error("the second one was not done, and the tag is the first one")
+	}
+	push(t, client(t), c.img, c.tags[0].Name())
+	if _, done := turn("print(1)", "l"); done > 0 {
+		t.Error("the first one was done a third time")
+	}
+	b, _ := c.again(t)
+	c.replace(t, "run.py", "print(3)")
+	steps, err := b.Explain(t.Context(), c.p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	for _, s := range steps {
+		changed = append(changed, s.Changed...)
+	}
+	if d := cmp.Diff([]string{"file app/run.py"}, changed); d != "" {
+		t.Errorf("what changed since the last build (-want, +got):\n%s", d)
+	}
+}
+
+// TestFilesOfABuildAreWhatTheKeySays has a file change after it was looked at: the
+// build fails, and nothing is remembered.
+func TestFilesOfABuildAreWhatTheKeySays(t *testing.T) {
+	for _, name := range []string{"run.py", "data/a"} {
+		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) {
+			c := past(t)
+			c.replace(t, "src/lib.py", "L")
+			c.replace(t, "data/b", "BBBB")
+			b, a := c.again(t)
+			content := strconv.Itoa(os.Getpid()) + "changed"
+			b.Store = &meanwhile{asked: a, do: func() { c.replace(t, name, content) }}
+			if _, err := b.Build(t.Context(), c.p); !errors.Is(err, oci.ErrChanged) && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("error %v, want %v", err, oci.ErrChanged)
+			}
+			files, err := filepath.Glob(filepath.Join(c.dir, "values", "builds-1", "*"))
+			if err != nil || len(files) != 1 {
+				t.Errorf("%d builds are remembered, %v; want the first one", len(files), err)
+			}
+		})
+	}
+}
+
+// meanwhile does something when it is asked for the first layer.
+type meanwhile struct {
+	*asked
+	do func()
+}
+
+func (m *meanwhile) Layers(key string) ([]v1.Descriptor, []byte, bool, error) {
+	if m.layers == 0 {
+		m.do()
+	}
+	return m.asked.Layers(key)
+}
