@@ -41,6 +41,9 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference) (v1.Hash, []by
 		q, mine := c.ask(ref.Name())
 		if mine {
 			q.digest, q.data, q.err = c.head(ctx, ref)
+			if errors.Is(q.err, ErrNotFound) {
+				c.findStanding(ctx, ref.Context())
+			}
 			if q.err != nil && !errors.Is(q.err, ErrNotFound) || q.data != nil && !json.Valid(q.data) {
 				c.forget(ref.Name(), q)
 			}

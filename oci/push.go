@@ -172,6 +172,7 @@ func (c *Client) pushTo(ctx context.Context, img v1.Image, tag name.Tag, sent ma
 	digest, err := img.Digest()
 	if err == nil {
 		c.noteTag(tag, digest)
+		c.keep(pushedKind, tag.Repository.Name(), []byte(digest.String()))
 	}
 	return err
 }

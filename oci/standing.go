@@ -1,6 +1,8 @@
 package oci
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"net/http"
 
@@ -18,25 +20,60 @@ type standing struct {
 	doubted bool // the registry has not all of them
 }
 
+// pushedKind is the kind of value under which the cache keeps the digest of what was
+// pushed last, by repository.
+const pushedKind = "pushed"
+
 // noteStanding remembers the layers of an image that a tag was found to be.
 func (c *Client) noteStanding(ref name.Reference, img *assembled) {
-	if _, ok := ref.(name.Tag); !ok {
-		return // nobody asked for it now
+	if _, ok := ref.(name.Tag); ok { // else nobody asked for it now
+		c.stand(ref.Context(), img.parsedManifest.Layers)
 	}
+}
+
+func (c *Client) stand(repo name.Repository, layers []v1.Descriptor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := ref.Context().Name()
-	s := c.stands[at]
+	s := c.stands[repo.Name()]
 	if s == nil {
 		s = &standing{layers: map[v1.Hash]bool{}}
 	}
-	for _, d := range img.parsedManifest.Layers {
+	for _, d := range layers {
 		s.layers[d.Digest] = true
 	}
 	if c.stands == nil {
 		c.stands = map[string]*standing{}
 	}
-	c.stands[at] = s
+	c.stands[repo.Name()] = s
+}
+
+// findStanding asks, where a tag is not there, whether what was pushed last to its
+// repository from this machine is: one question for all layers that most builds
+// have in common with it.
+func (c *Client) findStanding(ctx context.Context, repo name.Repository) {
+	text, ok := c.value(pushedKind, repo.Name())
+	if !ok {
+		return
+	}
+	digest, err := v1.NewHash(string(text))
+	if err != nil {
+		return
+	}
+	manifest, ok := c.value(manifestKind, digest.String())
+	if !ok || verified(manifest, digest) != nil {
+		return
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(manifest))
+	if err != nil {
+		return
+	}
+	puller, err := c.puller()
+	if err != nil {
+		return
+	}
+	if d, err := puller.Head(ctx, repo.Digest(digest.String())); err == nil && d.Digest == digest {
+		c.stand(repo, m.Layers)
+	}
 }
 
 // standsIn says whether a layer is one of an image in a repository.
