@@ -197,7 +197,7 @@ func (a *addition) join(ctx context.Context, from leftover, args JoinArgs) ([]ma
 	x.args = a.onlyThese(add)
 	x.mounts = []sandbox.Mount{{Kind: sandbox.MountFile, Target: lentRequirements, Mode: 0o444, Data: []byte(lines(a.lines, add, true))}}
 	if !a.uv() {
-		remove, err := a.b.compiling(a.st, &x)
+		remove, err := a.b.hastened(a.st, &x)
 		if err != nil {
 			return nil, err
 		}
@@ -276,6 +276,13 @@ func (a *addition) hash(ctx context.Context) error {
 func (a *addition) ask(ctx context.Context, args []string, mounts []sandbox.Mount, stdout, stderr io.Writer) error {
 	x := a.x
 	x.args, x.mounts = args, mounts
+	if !a.uv() {
+		remove, err := a.b.hastened(a.st, &x)
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
 	cmd, release, err := a.b.prepared(ctx, a.st, x, a.r)
 	if err != nil {
 		return err
@@ -311,7 +318,7 @@ func (a *addition) all(ctx context.Context) ([]made, error) {
 		report = filepath.Join(dir, reportName)
 		x.mounts = []sandbox.Mount{{Source: dir, Target: lentReport}}
 		x.vars = []string{"PIP_REPORT=" + lentReport + "/" + reportName}
-		remove, err := a.b.compiling(a.st, &x)
+		remove, err := a.b.hastened(a.st, &x)
 		if err != nil {
 			return nil, err
 		}

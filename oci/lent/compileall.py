@@ -10,24 +10,14 @@ import os
 import sys
 import tempfile
 
+import kanso_lookahead
+from kanso_lent import real
+
 FEW = 24  # files that are not worth a process
 BUSY, DONE = b"\0", b"\1"
 
 
-def real():
-    """The module that would have been imported."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    path = sys.path[:]
-    sys.path[:] = [p for p in path if os.path.abspath(p) != here]
-    sys.modules.pop(__name__)
-    try:
-        import compileall
-    finally:
-        sys.path[:] = path
-    return compileall
-
-
-compileall = real()
+compileall = real(__name__)
 one = compileall.compile_file
 
 
@@ -41,7 +31,7 @@ class Wheel:
         self.at = {p: i for i, p in enumerate(self.files)}
         self.table = None
         workers = min(len(os.sched_getaffinity(0)) - 1, 7, len(self.files) // FEW)
-        if workers > 0:
+        if workers > 0 and kanso_lookahead.lookahead.stop():
             self.table = tempfile.TemporaryFile()
             self.table.write(BUSY * len(self.files))
             self.table.flush()
