@@ -250,12 +250,12 @@ func (a *addition) resolve(ctx context.Context) (err error) {
 	if a.pins, a.replaced, err = pinsOfUV(out.String()); err != nil {
 		return err
 	}
-	return a.hash(ctx)
+	return a.hash(ctx, a.pins)
 }
 
 // hash finds out the hashes of what uv installs.
-func (a *addition) hash(ctx context.Context) error {
-	if len(a.pins) == 0 {
+func (a *addition) hash(ctx context.Context, pins []pin) error {
+	if len(pins) == 0 {
 		return nil
 	}
 	args := []string{"uv", "pip", "compile", "--quiet", "--no-deps", "--no-build", "--generate-hashes", "--no-header", "--no-annotate"}
@@ -265,11 +265,11 @@ func (a *addition) hash(ctx context.Context) error {
 		}
 	}
 	var out bytes.Buffer
-	file := sandbox.Mount{Kind: sandbox.MountFile, Target: lentRequirements, Mode: 0o444, Data: []byte(lines(a.lines, a.pins, false))}
+	file := sandbox.Mount{Kind: sandbox.MountFile, Target: lentRequirements, Mode: 0o444, Data: []byte(lines(a.lines, pins, false))}
 	if err := a.ask(ctx, append(args, lentRequirements), []sandbox.Mount{file}, &out, nil); err != nil {
 		return fmt.Errorf("find hashes: there is no wheel of one, or no answer: %w", err)
 	}
-	return addHashes(a.pins, out.String())
+	return addHashes(pins, out.String())
 }
 
 // ask runs a command for what it prints; what it changes is thrown away.
@@ -295,7 +295,7 @@ func (a *addition) ask(ctx context.Context, args []string, mounts []sandbox.Moun
 // all installs everything and remembers what that was, if that can be told: then
 // later installs can start from it.
 func (a *addition) all(ctx context.Context) ([]made, error) {
-	x, out := a.x, bytes.Buffer{}
+	x := a.x
 	if a.b.Runner == nil {
 		return a.b.withIDs(ctx, a.st, x)
 	}
@@ -303,22 +303,12 @@ func (a *addition) all(ctx context.Context) ([]made, error) {
 	if a.r, err = a.b.Runner(ctx, a.b.IDs); err != nil || !a.r.CanKeep() {
 		return a.b.withIDs(ctx, a.st, x)
 	}
-	report := ""
+	l := a.learner(ctx)
+	defer l.close()
 	if a.uv() {
-		x.also = &out
+		x.also, x.ended = &l.printed, l.begin
 	} else {
-		dir, err := os.MkdirTemp(a.b.Store.Scratch(), "report-")
-		if err != nil {
-			return nil, fmt.Errorf("make report: %w", err)
-		}
-		defer os.RemoveAll(dir)
-		if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // the step may run as anybody; nobody else reaches it
-			return nil, fmt.Errorf("make report: %w", err)
-		}
-		report = filepath.Join(dir, reportName)
-		x.mounts = []sandbox.Mount{{Source: dir, Target: lentReport}}
-		x.vars = []string{"PIP_REPORT=" + lentReport + "/" + reportName}
-		remove, err := a.b.hastened(a.st, &x)
+		remove, err := a.reporting(&x, l)
 		if err != nil {
 			return nil, err
 		}
@@ -328,27 +318,31 @@ func (a *addition) all(ctx context.Context) ([]made, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.learn(ctx, report, out.String()); err == nil {
-		a.b.rememberInstall(x.install.family, earlierInstall{x.install.key, a.pins})
+	if found := l.end(ctx); found.err == nil {
+		a.pins, a.replaced = found.pins, found.replaced
+		a.b.rememberInstall(a.x.install.family, earlierInstall{a.x.install.key, a.pins})
 	} else if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return list, nil
 }
 
-// learn reads what was installed.
-func (a *addition) learn(ctx context.Context, report, printed string) error {
-	if a.uv() {
-		var err error
-		if a.pins, a.replaced, err = pinsOfUV(printed); err != nil {
-			return err
-		}
-		return a.hash(ctx)
-	}
-	data, err := os.ReadFile(report)
+// reporting makes pip write down what it installs, and faster. remove must be
+// called when that was read.
+func (a *addition) reporting(x *execution, l *learner) (remove func(), err error) {
+	dir, err := os.MkdirTemp(a.b.Store.Scratch(), "report-")
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("make report: %w", err)
 	}
-	a.pins, err = pinsOfReport(data)
-	return err
+	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // the step may run as anybody; nobody else reaches it
+		return nil, errors.Join(fmt.Errorf("make report: %w", err), os.RemoveAll(dir))
+	}
+	l.report = filepath.Join(dir, reportName)
+	x.mounts = []sandbox.Mount{{Source: dir, Target: lentReport}}
+	x.vars = []string{"PIP_REPORT=" + lentReport + "/" + reportName}
+	end, err := a.b.hastened(a.st, x)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return func() { end(); _ = os.RemoveAll(dir) }, nil
 }

@@ -83,6 +83,7 @@ type execution struct {
 	mounts  []sandbox.Mount // lent beside those of the plan
 	vars    []string        // "NAME=value", given to this run alone
 	also    io.Writer       // takes what is printed, too; nil does not
+	ended   func()          // called when the command has, once or for each attempt; nil is not
 	join    *JoinArgs       // what is changed joins what an earlier install left
 	known   map[string]made // layers of that, by diff id
 }
@@ -252,6 +253,9 @@ func (b *Builder) attempt(ctx context.Context, st *state, x execution, ids sandb
 // allowed.
 func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox.Command, args CaptureArgs, x execution) ([]made, error) {
 	run := func(w io.Writer) error {
+		if x.ended != nil {
+			w = &announced{w: w, first: x.ended}
+		}
 		cmd.After = &sandbox.Call{Verb: "capture", Args: args, Out: w}
 		return b.explained(cmd, r.Run(ctx, cmd))
 	}
@@ -261,6 +265,21 @@ func (b *Builder) captured(ctx context.Context, st *state, r Runner, cmd sandbox
 	}
 	m, err := b.pack(ctx, run)
 	return []made{m}, err
+}
+
+// announced tells of the first bytes that are written.
+type announced struct {
+	w     io.Writer
+	first func()
+}
+
+// Write implements [io.Writer].
+func (a *announced) Write(data []byte) (int, error) {
+	if a.first != nil {
+		a.first()
+		a.first = nil
+	}
+	return a.w.Write(data)
 }
 
 // command is the sandbox's command for an execution, without the image's files
