@@ -9,7 +9,7 @@ import (
 
 // copy makes the layers of a Copy step.
 func (b *Builder) copy(ctx context.Context, st *state, c plan.Copy) error {
-	whole := len(c.Patterns) > 0 || c.From.Stage != "" || c.From.Image != "" || c.From.Context != "" || c.From.URL != "" || c.From.Git != "" || len(c.From.Inline) > 0
+	whole := selects(c)
 	if st.missedRun && (whole && !linked(c) || st.wild) {
 		st.unknown(c)
 		return nil
@@ -18,6 +18,12 @@ func (b *Builder) copy(ctx context.Context, st *state, c plan.Copy) error {
 		return b.copyMatches(ctx, st, c)
 	}
 	return b.copyFiles(ctx, st, c)
+}
+
+// selects says whether a Copy step is one of those that say which files they
+// take from where.
+func selects(c plan.Copy) bool {
+	return len(c.Patterns) > 0 || c.From.Stage != "" || c.From.Image != "" || c.From.Context != "" || c.From.URL != "" || c.From.Git != "" || len(c.From.Inline) > 0
 }
 
 // copyFiles makes the layers of a Copy step without patterns.

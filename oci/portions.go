@@ -47,6 +47,25 @@ type portion struct {
 // filesLayers puts known files on top of the state, in as many layers as is good
 // for them. w.adopts is of the last one, with what the image had before.
 func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entries) error {
+	works, err := b.filesWorks(st, w, set)
+	if err != nil {
+		return err
+	}
+	for i := range works {
+		works[i].make = st.course.early(works[i])
+	}
+	end := b.makeBeside(ctx, st, works)
+	defer end()
+	for _, w := range works {
+		if err := b.layer(ctx, st, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filesWorks are the works for such layers.
+func (b *Builder) filesWorks(st *state, w work, set entries) ([]work, error) {
 	var works []work
 	for _, p := range portions(set, st.roomForFiles()) {
 		of := w
@@ -58,18 +77,11 @@ func (b *Builder) filesLayers(ctx context.Context, st *state, w work, set entrie
 		}
 		of, err := b.filesWork(of, p.set.sorted())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		works = append(works, of)
 	}
-	end := b.makeBeside(ctx, st, works)
-	defer end()
-	for _, w := range works {
-		if err := b.layer(ctx, st, w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return works, nil
 }
 
 // roomForFiles is how many layers the files of a step may have: what is left of

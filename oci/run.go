@@ -188,6 +188,9 @@ func (b *Builder) prepared(ctx context.Context, st *state, x execution, r Runner
 			end()
 		}
 	}()
+	if x.install != nil && st.course != nil {
+		st.course.ahead.make(ctx, b, st)
+	}
 	if cmd, err = b.command(ctx, st, x); err != nil {
 		return cmd, nil, err
 	}

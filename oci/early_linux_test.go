@@ -1,0 +1,75 @@
+package oci_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kanso-build/kanso/layers/sandbox"
+	"github.com/kanso-build/kanso/oci"
+	"github.com/kanso-build/kanso/resolve/plan"
+)
+
+// toldStore counts blobs and tells of the first one.
+type toldStore struct {
+	oci.Store
+	blobs atomic.Int32
+	first chan struct{}
+}
+
+func (s *toldStore) PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, error)) error {
+	err := s.Store.PutBlob(ctx, write)
+	if s.blobs.Add(1) == 1 {
+		close(s.first)
+	}
+	return err
+}
+
+// patientRunner runs nothing before the first blob is there.
+type patientRunner struct {
+	oci.Runner
+	first <-chan struct{}
+}
+
+func (r patientRunner) Run(ctx context.Context, c sandbox.Command) error {
+	select {
+	case <-r.first:
+		return r.Runner.Run(ctx, c)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Minute):
+		return errors.New("nothing was made before the installer ended")
+	}
+}
+
+// The files of a later step are packed, once, while an installer runs, and the
+// image is the one without that.
+func TestFilesArePackedBesideAnInstall(t *testing.T) {
+	base := oldBase(t)
+	b, _ := running(t, way{sandbox.ModeOverlay, ""}, map[string]string{"run.py": "print(1)\n", "src/step.py": "x = 1\n"})
+	copied := plan.Copy{Files: []string{"run.py", "src/step.py"}, Dest: "/app", Modes: plan.ModesGit}
+	plainly := build(t, b, base, copied, installing("new-1"))
+	alone := plainly.Steps[0].DiffID
+
+	store := &toldStore{first: make(chan struct{})}
+	b, _ = running(t, way{sandbox.ModeOverlay, ""}, map[string]string{"run.py": "print(1)\n", "src/step.py": "x = 1\n"})
+	store.Store, b.Store = b.Store, store
+	open := b.Runner
+	b.Runner = func(ctx context.Context, ids sandbox.IDs) (oci.Runner, error) {
+		r, err := open(ctx, ids)
+		return patientRunner{r, store.first}, err
+	}
+	img := build(t, b, base, installing("new-1"), copied)
+	last := img.Steps[1]
+	if last.Cached || last.DiffID != alone {
+		t.Errorf("the copied files are %+v, want a layer %s that was made", last, alone)
+	}
+	if want := len(img.Steps[0].Made()) + 1; int(store.blobs.Load()) != want {
+		t.Errorf("%d layers were made, want %d", store.blobs.Load(), want)
+	}
+}
