@@ -191,8 +191,12 @@ func (c *process) run(out *outcome) error {
 	if code != 0 || c.job.Verb == "" {
 		return nil
 	}
+	synced := t.sync(c.job.Run.Keep)
 	if err := c.verb(t.changes()); err != nil {
 		return fmt.Errorf("%s: %w", c.job.Verb, err)
+	}
+	if err := synced(); err != nil {
+		return fmt.Errorf("write changes to disk: %w", err)
 	}
 	return t.keep(c.job.Run.Keep)
 }

@@ -119,6 +119,8 @@ func (t *tree) overlay(o stacked) error {
 
 // mountOverlay mounts an overlay of the names upper, work and lowers in a
 // directory. A name may not have what separates options; the directory's own may.
+// It is a volatile one, where the kernel has such (Linux 5.10): else what is
+// written to the whole file system, by anybody, is waited for at the end.
 func mountOverlay(dir, root string, lowers []string) error {
 	was, err := os.Getwd()
 	if err != nil {
@@ -129,7 +131,11 @@ func mountOverlay(dir, root string, lowers []string) error {
 	}
 	defer os.Chdir(was) //nolint:errcheck // nothing relative is used later
 	options := "userxattr,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=upper,workdir=work"
-	if err := unix.Mount("overlay", root, "overlay", 0, options); err != nil {
+	err = unix.Mount("overlay", root, "overlay", 0, options+",volatile")
+	if err != nil {
+		err = unix.Mount("overlay", root, "overlay", 0, options)
+	}
+	if err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
 	return nil
