@@ -21,7 +21,7 @@ func main() {
 
 func run(dir string) error {
 	sum := sha256.New()
-	z, err := pgzip.NewWriterLevel(sum, 5)
+	z, err := pgzip.NewWriterLevel(sum, 3)
 	if err != nil {
 		return err
 	}
