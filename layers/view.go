@@ -234,6 +234,9 @@ func (v *View) Resolve(p string) (string, error) { return v.ResolveIn(".", p) }
 // ResolveIn is [View.Resolve] for a process whose root is the directory dir, a
 // path without links relative to the root of the view, as is the result.
 func (v *View) ResolveIn(dir, p string) (string, error) {
+	if at, ok := v.straight(inRoot(dir), inRoot(p)); ok {
+		return at, nil
+	}
 	todo := strings.Split(inRoot(p), "/")
 	dir = inRoot(dir)
 	at, links := dir, 0
@@ -264,6 +267,25 @@ func (v *View) ResolveIn(dir, p string) (string, error) {
 		todo = slices.Concat(strings.Split(n.entry.Link, "/"), todo)
 	}
 	return at, nil
+}
+
+// straight is where a path leads on which there are no links, as on most.
+func (v *View) straight(dir, p string) (at string, ok bool) {
+	n := v.find(dir)
+	for rest := p; n != nil && rest != "." && rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if n = n.children[name]; n != nil && n.entry.Mode.Type() == fs.ModeSymlink {
+			return "", false
+		}
+	}
+	switch {
+	case dir == ".":
+		return p, true
+	case p == ".":
+		return dir, true
+	}
+	return dir + "/" + p, true
 }
 
 // ReadFile returns the content of one of the files that listings keep.

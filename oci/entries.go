@@ -65,7 +65,8 @@ func (b *Builder) filesWork(w work, list []entry) (work, error) {
 
 // filesKey is the key of a layer of known files.
 func (b *Builder) filesKey(kind string, list []entry) *key {
-	k := newKey(kind).add("compression", b.Compression.String()).add("time", b.time().String())
+	usual := b.time()
+	k := newKey(kind).add("compression", b.Compression.String()).add("time", usual.String())
 	for _, e := range list {
 		k.add("file", e.Path, e.Mode.String(), strconv.Itoa(e.UID), strconv.Itoa(e.GID), e.Link, e.content)
 		if e.HardLink {
@@ -77,7 +78,7 @@ func (b *Builder) filesKey(kind string, list []entry) *key {
 		if e.Major != 0 || e.Minor != 0 {
 			k.add("device", strconv.FormatInt(e.Major, 10), strconv.FormatInt(e.Minor, 10))
 		}
-		if !e.Time.Equal(b.time()) {
+		if !e.Time.Equal(usual) {
 			k.add("of", strconv.FormatInt(e.Time.Unix(), 10))
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
@@ -185,26 +186,30 @@ func fileOf(e layers.Entry) layers.File {
 // entries are the files of a layer by their path.
 type entries map[string]entry
 
-// sorted is in the order of names, in which every directory precedes what is
-// in it.
+// sorted is in the order of names, in which every directory precedes what is in
+// it, and what hides what lower layers have in it.
 func (s entries) sorted() []entry {
-	type place struct { // an entry is large to be moved about
-		path, key string
-		opaque    bool
-	}
-	places := make([]place, 0, len(s))
+	type place struct{ path, key string } // an entry is large to be moved about
+	var opaque []place
+	paths := make([]string, 0, len(s))
 	for key, e := range s {
-		places = append(places, place{e.Path, key, e.opaque})
-	}
-	slices.SortFunc(places, func(a, b place) int {
-		if a.path == b.path && a.opaque {
-			return 1
+		if e.opaque {
+			opaque = append(opaque, place{e.Path, key})
+		} else {
+			paths = append(paths, key)
 		}
-		return strings.Compare(a.path, b.path)
-	})
-	list := make([]entry, len(places))
-	for i, p := range places {
-		list[i] = s[p.key]
+	}
+	slices.Sort(paths)
+	slices.SortFunc(opaque, func(a, b place) int { return strings.Compare(a.path, b.path) })
+	list := make([]entry, 0, len(s))
+	for _, p := range paths {
+		for len(opaque) > 0 && opaque[0].path < p {
+			list, opaque = append(list, s[opaque[0].key]), opaque[1:]
+		}
+		list = append(list, s[p])
+	}
+	for _, o := range opaque {
+		list = append(list, s[o.key])
 	}
 	return list
 }

@@ -20,7 +20,7 @@ const keyVersion = "1"
 // kept beside it, to say later which of them changed.
 type key struct {
 	h     hash.Hash
-	buf   []byte
+	buf   []byte // what h was not given yet
 	parts keyParts
 }
 
@@ -102,13 +102,31 @@ func (p parts) changed(before parts) []string {
 
 func (k *key) frame(s string) {
 	k.number(len(s))
-	_, _ = io.WriteString(k.h, s) // hashes never fail
+	if len(s) > keyBuffer {
+		k.flush()
+		_, _ = io.WriteString(k.h, s) // hashes never fail
+		return
+	}
+	k.buf = append(k.buf, s...)
 }
 
 func (k *key) number(n int) {
-	k.buf = binary.BigEndian.AppendUint64(k.buf[:0], uint64(n)) //nolint:gosec // a length
+	if len(k.buf) > keyBuffer {
+		k.flush()
+	}
+	k.buf = binary.BigEndian.AppendUint64(k.buf, uint64(n)) //nolint:gosec // a length
+}
+
+// keyBuffer is how many bytes are hashed at once, about.
+const keyBuffer = 4 << 10
+
+func (k *key) flush() {
 	k.h.Write(k.buf)
+	k.buf = k.buf[:0]
 }
 
 // sum is the key in lower-case hex.
-func (k *key) sum() string { return hex.EncodeToString(k.h.Sum(nil)) }
+func (k *key) sum() string {
+	k.flush()
+	return hex.EncodeToString(k.h.Sum(nil))
+}
