@@ -105,9 +105,10 @@ type Builder struct {
 
 	forwarders sync.Map // of steps under way, *forwarder by the directory of their socket
 	packer     layers.Packer
-	buffers    sync.Pool // *[]byte that files are hashed through, so that they are no garbage
-	glances    sync.Map  // of files of contexts that were looked at before the build, by [glanceKey]: *glance, or []entry for steps without patterns
-	warned     atomic.Bool
+	buffers    sync.Pool   // *[]byte that files are hashed through, so that they are no garbage
+	glances    sync.Map    // of files of contexts that were looked at before the build, by [glanceKey]: *glance, or []entry for steps without patterns
+	running    atomic.Bool // a process was started, which takes time
+	unlike     atomic.Bool // the build cannot be remembered: files changed meanwhile, or something was said that has to be said again
 }
 
 // An Image is what a plan was made into. Its layers are read from the store or
@@ -318,6 +319,7 @@ func (b *Builder) missing(st *state, w work, r StepReport) {
 func (b *Builder) makeLayers(ctx context.Context, st *state, w work) (foundLayers, error) {
 	b.Ahead.Ask(ctx)
 	if w.runs { // which takes long
+		b.running.Store(true)
 		if err := b.Ahead.Check(ctx); err != nil {
 			return foundLayers{}, err
 		}

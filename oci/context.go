@@ -33,16 +33,20 @@ func (b *Builder) contextFiles(ctx context.Context, c plan.Copy, dest string, ui
 
 // described are the step's files without places in the image.
 func (b *Builder) described(ctx context.Context, c plan.Copy) ([]entry, error) {
-	if known, ok := b.glances.Load(glanceOf(b.Context, c.Files, c)); ok {
-		if list, ok := known.([]entry); ok {
-			return list, nil
-		}
+	known, _ := b.glances.Load(glanceOf(b.Context, c.Files, c))
+	before, ok := known.([]entry)
+	if ok && !b.running.Load() {
+		return before, nil
 	}
 	list := make([]entry, len(c.Files))
-	return list, inCrowds(ctx, len(list), func(i int) (err error) {
+	err := inCrowds(ctx, len(list), func(i int) (err error) {
 		list[i], err = b.contextFile(c.Files[i], c)
 		return err
 	})
+	if ok && !slices.EqualFunc(list, before, func(a, b entry) bool { return a.Mode == b.Mode && a.Link == b.Link && a.content == b.content }) {
+		b.unlike.Store(true)
+	}
+	return list, err
 }
 
 // contextFile describes one file of the context.

@@ -19,11 +19,16 @@ func (b *Builder) contextSource(ctx context.Context, dir string, files []string,
 	if err != nil {
 		return nil, err
 	}
-	if g, ok := b.glances.Load(glanceOf(dir, files, modes)); ok {
-		t.glance, _ = g.(*glance)
+	known, _ := b.glances.Load(glanceOf(dir, files, modes))
+	before, ok := known.(*glance)
+	if ok && !b.running.Load() {
+		t.glance = before
 	} else if t.glance, err = t.look(ctx, files); err != nil {
 		t.root.Close()
 		return nil, err
+	}
+	if ok && t.glance != before && !t.since(before) {
+		b.unlike.Store(true)
 	}
 	return &source{view: layers.NewView([]layers.Listing{t.list}), file: t.file, close: func() { t.root.Close() }}, nil
 }

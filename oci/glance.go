@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,6 +35,24 @@ func (g *glance) sum(i int) string {
 		return ""
 	}
 	return g.sums[i]
+}
+
+// since takes over what is known of contents from an earlier glance at the same
+// files, where these look the same. It says whether all do.
+func (g *glance) since(before *glance) bool {
+	alike := slices.Equal(g.names, before.names)
+	g.sums = make([]string, len(g.names))
+	for i, name := range g.names {
+		j, ok := before.at[name]
+		if !ok || !sameInfo(g.infos[i], before.infos[j]) {
+			alike = false
+			continue
+		}
+		g.sums[i] = before.sum(j)
+		a, b := g.list.Entries[i], before.list.Entries[j]
+		alike = alike && a.Mode == b.Mode && a.Link == b.Link && a.HardLink == b.HardLink && maps.Equal(g.xattrs[i], before.xattrs[j])
+	}
+	return alike
 }
 
 // glanceKey tells glances of one build apart, by the list of files that a step of

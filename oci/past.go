@@ -125,8 +125,8 @@ func (b *Builder) planKey(ctx context.Context, p plan.Plan) (bases []Base, k *ke
 	return bases, k, true
 }
 
-// filesKnown adds the files of a context that a step has. They are looked at once:
-// if the build has to be done it is done with what was seen here.
+// filesKnown adds the files of a context that a step has. If the build has to be
+// done it is done with what was seen here, unless a process was started meanwhile.
 func (b *Builder) filesKnown(ctx context.Context, k *key, c plan.Copy) bool {
 	if c.From.Stage != "" || len(c.From.Inline) > 0 {
 		return true
@@ -203,7 +203,7 @@ func baseOf(p plan.Plan, bases []Base) Base {
 // What was said on the way about the plan has to be said again, so that such a build
 // is not remembered. That it cannot be noted is no error.
 func (b *Builder) rememberBuild(past pastBuild, img *Image) {
-	if past.key == "" || b.warned.Load() {
+	if past.key == "" || b.unlike.Load() {
 		return
 	}
 	digest, err := img.Digest()

@@ -1,6 +1,7 @@
 package oci_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/layers/cache"
+	"github.com/kanso-build/kanso/layers/sandbox"
 	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve/plan"
 )
@@ -448,4 +450,37 @@ func (m *meanwhile) Layers(key string) ([]v1.Descriptor, []byte, bool, error) {
 		m.do()
 	}
 	return m.asked.Layers(key)
+}
+
+// TestFilesThatChangeWhileAProcessRuns go in as they are when their step begins,
+// and the build is not taken for one of the files that there were before.
+func TestFilesThatChangeWhileAProcessRuns(t *testing.T) {
+	for _, name := range []string{"run.py", "data/a"} {
+		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) {
+			c := past(t)
+			alter(c, 0, func(s *plan.Install) { s.Requirements = "y" })
+			before, err := os.ReadFile(filepath.Join(c.b.Context, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := c.again(t)
+			b.Runner = func(ctx context.Context, ids sandbox.IDs) (oci.Runner, error) {
+				write(t, c.b.Context, name, "changed meanwhile")
+				return installer()(ctx, ids)
+			}
+			changed := c.done(t, b)
+			if _, err := b.Client.Push(t.Context(), changed, c.tags); err != nil {
+				t.Fatal(err)
+			}
+			later, _ := c.again(t)
+			if got := c.done(t, later); digest(t, got) != digest(t, changed) {
+				t.Errorf("what was changed: image %s, want %s", digest(t, got), digest(t, changed))
+			}
+			write(t, c.b.Context, name, string(before))
+			back, a := c.again(t)
+			if got := c.done(t, back); digest(t, got) == digest(t, changed) || a.layers == 0 {
+				t.Errorf("the file that there was before gives the image of the changed one")
+			}
+		})
+	}
 }

@@ -63,7 +63,7 @@ func (b *Builder) newOwner(st *state, view *layers.View, spec string) (uid, gid 
 	}
 	uid, gid, err = view.NewOwner(spec)
 	if errors.Is(err, layers.ErrNoUser) {
-		b.warned.Store(true)
+		b.unlike.Store(true)
 		b.noteIn(st, "owner %q: %v; it is root's", spec, err)
 		err = nil
 	}

@@ -44,10 +44,15 @@ func (s *sameFile) check() error {
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(now, s.before) || now.Size() != s.before.Size() || !now.ModTime().Equal(s.before.ModTime()) {
+	if !sameInfo(now, s.before) {
 		return fmt.Errorf("%s: %w", s.Name(), ErrChanged)
 	}
 	return nil
+}
+
+// sameInfo says whether a file looks as it did.
+func sameInfo(now, before fs.FileInfo) bool {
+	return os.SameFile(now, before) && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime())
 }
 
 func (s *sameFile) Close() error {
