@@ -58,6 +58,9 @@ func listXattrs(file string) ([]string, error) {
 }
 
 func xattr(file, name string) (string, error) {
+	if _, err := unix.Lgetxattr(file, name, nil); err != nil {
+		return "", err // as for most files, for which no memory is needed
+	}
 	b := make([]byte, 64<<10) // Linux has no longer value
 	n, err := unix.Lgetxattr(file, name, b)
 	if err != nil {
