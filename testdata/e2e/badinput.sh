@@ -23,7 +23,8 @@ build --base "$REGISTRY/base/zenml:1" --output "oci:$WORK/out/image:3" # what it
 cp run.yaml "$WORK/good.yaml"
 failed=0
 
-listing() { find "$WORK/out" "$WORK/cache" -path "$WORK/cache/packages" -prune -o -printf '%P %y\n' | sort; }
+# What a build has learnt of layers that are there, sketches, it may keep.
+listing() { find "$WORK/out" "$WORK/cache" \( -path "$WORK/cache/packages" -o -path "$WORK/cache/values/sketch-*" \) -prune -o -printf '%P %y\n' | sort; }
 
 refused() { # WHAT WORDS -- ARGUMENT...: build refuses, says each of the words (separated by |) and leaves nothing
 	local what=$1 words=$2 word problem=
@@ -66,11 +67,15 @@ refused "YAML error" "run.yaml:|hint" --
 refused "base not found" "$REGISTRY/no/such:1|hint" -- --base "$REGISTRY/no/such:1"
 refused "base for another platform" "linux/arm64|linux/amd64|hint" -- --base "$REGISTRY/base/zenml:1" --platform linux/arm64
 # The layers of the base are unpacked once for all installs, so one that works goes first. What a package manager
-# downloads is its own affair.
+# downloads is its own affair, and sources that are packed while it installs are kept, so they are those of before.
 docker 'requirements: [toolz==0.12.1]'
-build --output "oci:$WORK/out/image:2" 2>"$WORK/said" || { cat "$WORK/said" >&2; fail "what should be built is not"; }
+mv run.yaml "$WORK/toolz.yaml"
+cp "$WORK/good.yaml" run.yaml
+build --config "$WORK/toolz.yaml" --output "oci:$WORK/out/image:2" 2>"$WORK/said" || { cat "$WORK/said" >&2; fail "what should be built is not"; }
 docker 'requirements: [kanso-no-such-package==1]'
-refused "failing install" "kanso-no-such-package|hint" --
+mv run.yaml "$WORK/no-such.yaml"
+cp "$WORK/good.yaml" run.yaml
+refused "failing install" "kanso-no-such-package|hint" -- --config "$WORK/no-such.yaml"
 
 python3 - >"$WORK/refusing.port" <<'PY' &
 import http.server
