@@ -88,7 +88,7 @@ install_stack_requirements: false
 allow_including_files_in_images: false
 YAML
 same "pip has installed what the build argument says" "$(inside python -c 'import toolz; print(toolz.__version__)')" 0.12.1
-inside tree --version | grep -q '^tree v' || fail "apt's program of the other stage is not there"
+inside tree --version | grep '^tree v' >/dev/null || fail "apt's program of the other stage is not there"
 holds "a program that apt installed in another stage"
 same "the context without what its ignore file names" "$(inside ls /sub)" wanted.txt
 same "labels of the Dockerfile and of the settings" "$(config "sorted(c['Labels'].items())")" "[('from', 'dockerfile'), ('team', 'ml'), ('version', '0.12.1')]"

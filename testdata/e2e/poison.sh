@@ -93,7 +93,7 @@ for installer in pip uv; do
 	project "evil" $installer "victim==1.0"
 	build --output "oci:$out/evil:2" 2>"$WORK/evil.log"
 	same "$installer: what the hostile project installs" evil "$(whose "oci:$out/evil:2")"
-	find "$WORK/cache/packages" -name planted-by-evil | grep -q . || fail "the setup.py did nothing"
+	[ -n "$(find "$WORK/cache/packages" -name planted-by-evil -print -quit)" ] || fail "the setup.py did nothing"
 
 	project "good" $installer "victim==1.0"
 	cat >>run.yaml <<'YAML'
