@@ -26,9 +26,11 @@ type early struct {
 
 // earlyLayer is a layer, once done is closed.
 type earlyLayer struct {
-	done chan struct{}
-	list []made
-	err  error
+	stored string // the key that it is kept under
+	asked  bool   // by its step, which keeps it
+	done   chan struct{}
+	list   []made
+	err    error
 }
 
 // make begins to make what the steps after the one under way copy, the first
@@ -84,7 +86,7 @@ func (e *early) begin(ctx context.Context, b *Builder, st *state, w work, g *err
 		return
 	}
 	g.Go(func() error {
-		if l := e.take(w.key); l != nil {
+		if l := e.take(w.key, b.storeKey(w)); l != nil {
 			defer close(l.done)
 			l.list, l.err = w.make(ctx)
 		}
@@ -93,7 +95,7 @@ func (e *early) begin(ctx context.Context, b *Builder, st *state, w work, g *err
 }
 
 // take notes that a layer is being made; nil if it is not to be.
-func (e *early) take(key string) *earlyLayer {
+func (e *early) take(key, stored string) *earlyLayer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.wanted || e.layers[key] != nil {
@@ -102,7 +104,7 @@ func (e *early) take(key string) *earlyLayer {
 	if e.layers == nil {
 		e.layers = map[string]*earlyLayer{}
 	}
-	l := &earlyLayer{done: make(chan struct{})}
+	l := &earlyLayer{stored: stored, done: make(chan struct{})}
 	e.layers[key] = l
 	return l
 }
@@ -112,6 +114,9 @@ func (e *early) made(ctx context.Context, key string) ([]made, bool) {
 	e.mu.Lock()
 	l := e.layers[key]
 	e.wanted = true
+	if l != nil {
+		l.asked = true
+	}
 	e.mu.Unlock()
 	if l == nil {
 		return nil, false
@@ -137,8 +142,9 @@ func (c *course) early(w work) func(ctx context.Context) ([]made, error) {
 	}
 }
 
-// end gives up what is under way.
-func (e *early) end() {
+// end gives up what is under way. What no step has asked for, as the installer
+// failed, is kept for the next build.
+func (e *early) end(b *Builder) {
 	e.mu.Lock()
 	cancel := e.cancel
 	e.mu.Unlock()
@@ -146,4 +152,10 @@ func (e *early) end() {
 		cancel()
 	}
 	e.under.Wait()
+	for _, l := range e.layers {
+		if !l.asked && l.err == nil {
+			_, err := b.keep(l.stored, l.list)
+			b.noteError("keep layer", err)
+		}
+	}
 }

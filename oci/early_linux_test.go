@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,5 +73,63 @@ func TestFilesArePackedBesideAnInstall(t *testing.T) {
 	}
 	if want := len(img.Steps[0].Made()) + 1; int(store.blobs.Load()) != want {
 		t.Errorf("%d layers were made, want %d", store.blobs.Load(), want)
+	}
+}
+
+// failingRunner fails once the first layer is there.
+type failingRunner struct {
+	oci.Runner
+	listed <-chan struct{}
+}
+
+var errInstaller = errors.New("no such distribution")
+
+func (r failingRunner) Run(ctx context.Context, _ sandbox.Command) error {
+	select {
+	case <-r.listed:
+		return errInstaller
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Minute):
+		return errors.New("nothing was made before the installer failed")
+	}
+}
+
+// listingStore tells of the first list of a layer that is kept, the last of what is
+// kept of one beside its key.
+type listingStore struct {
+	oci.Store
+	once   sync.Once
+	listed chan struct{}
+}
+
+func (s *listingStore) PutValue(kind, key string, data []byte) error {
+	err := s.Store.PutValue(kind, key, data)
+	if strings.HasPrefix(kind, "listing") && strings.Contains(string(data), "run.py") {
+		s.once.Do(func() { close(s.listed) })
+	}
+	return err
+}
+
+// Files that were packed beside an install that failed are there for the next build.
+func TestFilesPackedBesideAFailingInstallAreKept(t *testing.T) {
+	base := oldBase(t)
+	b, _ := running(t, way{sandbox.ModeOverlay, ""}, map[string]string{"run.py": "print(1)\n"})
+	copied := plan.Copy{Files: []string{"run.py"}, Dest: "/app", Modes: plan.ModesGit}
+	store := &listingStore{Store: b.Store, listed: make(chan struct{})}
+	b.Store = store
+	open := b.Runner
+	b.Runner = func(ctx context.Context, ids sandbox.IDs) (oci.Runner, error) {
+		r, err := open(ctx, ids)
+		return failingRunner{r, store.listed}, err
+	}
+	p := plan.Plan{Stages: []plan.Stage{{Base: base, Steps: []plan.Step{installing("new-1"), copied}}}}
+	if _, err := b.Build(t.Context(), p); !errors.Is(err, errInstaller) {
+		t.Fatalf("Build = %v, want %v", err, errInstaller)
+	}
+	b.Runner = open
+	img := build(t, b, base, installing("new-1"), copied)
+	if last := img.Steps[1]; !last.Cached {
+		t.Errorf("the copied files are %+v, want the layer of before", last)
 	}
 }

@@ -47,7 +47,7 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) ([]*state
 	// It is cancelled if a stage fails and not at the end: layers of bases are
 	// read, with the context that they were found with, long after.
 	ctx, c.fail = context.WithCancelCause(ctx)
-	defer c.ahead.end()
+	defer c.ahead.end(b)
 	var g errgroup.Group
 	for _, r := range c.stages {
 		if !r.needed {

@@ -138,7 +138,7 @@ func (st *state) fork(r *running) *state {
 	for k, v := range st.dirs {
 		c.dirs[k] = v
 	}
-	c.reports, c.copied, c.ran, c.parts = nil, nil, 0, map[string]keyParts{}
+	c.reports, c.copied, c.drawn, c.ran, c.parts = nil, nil, nil, 0, map[string]keyParts{}
 	return &c
 }
 
