@@ -113,12 +113,12 @@ func (a *Ahead) send(stack []laid) {
 	if !a.allowed() {
 		return
 	}
-	for _, l := range stack[a.begun:] {
+	for _, l := range stack[min(a.begun, len(stack)):] {
 		for _, t := range a.tags {
 			a.under.Go(func() { a.layer(a.ctx, t, l) })
 		}
 	}
-	a.begun = len(stack)
+	a.begun = max(a.begun, len(stack))
 }
 
 // allowed says whether the repositories said that they may be pushed to.

@@ -112,7 +112,7 @@ func (b *Builder) packParts(ctx context.Context, write func(w io.Writer) error, 
 
 // sendAhead begins to send layers that a step made, while it makes others.
 func (b *Builder) sendAhead(st *state, list []made) {
-	if b.Ahead == nil || !st.last() || b.stopsAt(list) {
+	if b.Ahead == nil || !st.last() || b.stopsAt(list) || st.held.holds() {
 		return
 	}
 	stack := slices.Clone(st.layers)

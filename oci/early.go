@@ -10,27 +10,30 @@ import (
 	"github.com/kanso-build/kanso/resolve/plan"
 )
 
-// An early makes layers of files that are copied after an Install while that
-// resolves and downloads, which leaves processors idle. What such a layer holds
-// is its key, so one that is made early is the one that its step would make; a
-// step that finds none under its key makes its own. It is used for the first Install
-// of a plan that runs.
+// An early does what is after an Install while that resolves and downloads, which
+// leaves processors idle: it makes layers of files that are copied, and guesses
+// at an Install, see [early.guess]. What such a layer holds is its key, so one
+// that is made early is the one that its step would make; a step that finds none
+// under its key makes its own. It is used for the first Install of a plan that
+// runs.
 type early struct {
 	mu     sync.Mutex
 	begun  bool
-	wanted bool                   // a step asked: what was not begun is its own
-	layers map[string]*earlyLayer // by key
+	wanted bool                  // a step asked for files: what was not begun is its own
+	works  map[string]*earlyWork // by key
 	under  sync.WaitGroup
 	cancel context.CancelFunc
 }
 
-// earlyLayer is a layer, once done is closed.
-type earlyLayer struct {
-	stored string // the key that it is kept under
-	asked  bool   // by its step, which keeps it
+// earlyWork is the layers of a work, once done is closed.
+type earlyWork struct {
+	stored string // the key that they are kept under
+	asked  bool   // by its step, which keeps them
 	done   chan struct{}
 	list   []made
 	err    error
+
+	guessed *guessed // nil if it is none
 }
 
 // make begins to make what the steps after the one under way copy, the first
@@ -45,37 +48,56 @@ func (e *early) make(ctx context.Context, b *Builder, st *state) {
 	ctx, e.cancel = context.WithCancel(ctx)
 	guess := st.fork(st.stage)
 	guess.wild = st.wild
-	e.under.Go(func() { _ = e.copies(ctx, b, guess) }) // its step meets the error, too, and says so
+	e.under.Go(func() { _ = e.after(ctx, b, guess) }) // its step meets the error, too, and says so
 }
 
-// copies makes the layers of Copy steps that nothing but Installs and what we
+// after makes the layers of Copy steps that nothing but Installs and what we
 // write ourselves is before.
-func (e *early) copies(ctx context.Context, b *Builder, st *state) error {
+func (e *early) after(ctx context.Context, b *Builder, st *state) error {
 	var g errgroup.Group
 	g.SetLimit(min(sideBySide, runtime.GOMAXPROCS(0)))
 	defer func() { _ = g.Wait() }() // each keeps its own
+	under, next := st.stage.Steps[st.at], true
 	for st.at++; st.at < len(st.stage.Steps); st.at++ {
 		switch s := st.stage.Steps[st.at].(type) {
 		case plan.Run:
 			return nil
 		case plan.Set:
 			st.set(s)
+		case plan.Install:
+			if next && bringsInstaller(under, s) {
+				if err := e.guess(ctx, b, st, s); err != nil {
+					return err
+				}
+			}
+			next = false
+		case plan.Write:
+			next = false
 		case plan.Copy:
+			next = false
 			if selects(s) || st.wild {
 				return nil
 			}
-			set, err := b.copied(ctx, st, s)
-			if err != nil {
+			if err := e.copy(ctx, b, st, s, &g); err != nil {
 				return err
-			}
-			works, err := b.filesWorks(st, work{step: s.String(), kind: s.Kind(), adopts: s.Adopt}, set)
-			if err != nil {
-				return err
-			}
-			for _, w := range works {
-				e.begin(ctx, b, st, w, &g)
 			}
 		}
+	}
+	return nil
+}
+
+// copy begins to make the layers of a Copy.
+func (e *early) copy(ctx context.Context, b *Builder, st *state, c plan.Copy, g *errgroup.Group) error {
+	set, err := b.copied(ctx, st, c)
+	if err != nil {
+		return err
+	}
+	works, err := b.filesWorks(st, work{step: c.String(), kind: c.Kind(), adopts: c.Adopt}, set)
+	if err != nil {
+		return err
+	}
+	for _, w := range works {
+		e.begin(ctx, b, st, w, g)
 	}
 	return nil
 }
@@ -86,59 +108,78 @@ func (e *early) begin(ctx context.Context, b *Builder, st *state, w work, g *err
 		return
 	}
 	g.Go(func() error {
-		if l := e.take(w.key, b.storeKey(w)); l != nil {
-			defer close(l.done)
-			l.list, l.err = w.make(ctx)
+		if l := e.take(b, w, nil); l != nil {
+			l.make(ctx, w)
 		}
 		return nil
 	})
 }
 
-// take notes that a layer is being made; nil if it is not to be.
-func (e *early) take(key, stored string) *earlyLayer {
+// make does the work.
+func (l *earlyWork) make(ctx context.Context, w work) {
+	defer close(l.done)
+	l.list, l.err = w.make(ctx)
+}
+
+// take notes that a work is being done; nil if it is not to be.
+func (e *early) take(b *Builder, w work, g *guessed) *earlyWork {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.wanted || e.layers[key] != nil {
+	if e.wanted || e.works[w.key] != nil {
 		return nil
 	}
-	if e.layers == nil {
-		e.layers = map[string]*earlyLayer{}
+	if e.works == nil {
+		e.works = map[string]*earlyWork{}
 	}
-	l := &earlyLayer{stored: stored, done: make(chan struct{})}
-	e.layers[key] = l
+	l := &earlyWork{stored: b.storeKey(w), done: make(chan struct{}), guessed: g}
+	e.works[w.key] = l
 	return l
 }
 
-// made returns the layer of a key if it was made, or is being made, early.
-func (e *early) made(ctx context.Context, key string) ([]made, bool) {
+// ask returns what is, or was, done early of a step's work; nil if nothing is.
+// Other guesses are wrong if an Install asks.
+func (e *early) ask(w work) *earlyWork {
 	e.mu.Lock()
-	l := e.layers[key]
-	e.wanted = true
+	defer e.mu.Unlock()
+	e.wanted = e.wanted || e.begun && w.install == nil
+	l := e.works[w.key]
 	if l != nil {
 		l.asked = true
 	}
-	e.mu.Unlock()
-	if l == nil {
-		return nil, false
+	for _, o := range e.works {
+		if o != l && o.guessed != nil && w.install != nil {
+			o.guessed.cancel()
+		}
 	}
-	select {
-	case <-l.done:
-		return l.list, l.err == nil
-	case <-ctx.Done():
-		return nil, false
-	}
+	return l
 }
 
-// early is what makes a layer of files, or waits for it if that was begun before.
+// early is what does a work, or waits for it if that was begun before.
 func (c *course) early(w work) func(ctx context.Context) ([]made, error) {
 	if c == nil {
 		return w.make
 	}
 	return func(ctx context.Context) ([]made, error) {
-		if list, ok := c.ahead.made(ctx, w.key); ok {
-			return list, nil
+		l := c.ahead.ask(w)
+		if l == nil {
+			return w.make(ctx)
 		}
-		return w.make(ctx)
+		if l.guessed != nil {
+			l.guessed.held.release()
+		}
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if l.guessed != nil {
+			*w.install.report = *l.guessed.report
+			return l.list, l.err
+		}
+		if l.err != nil {
+			return w.make(ctx)
+		}
+		return l.list, nil
 	}
 }
 
@@ -152,7 +193,7 @@ func (e *early) end(b *Builder) {
 		cancel()
 	}
 	e.under.Wait()
-	for _, l := range e.layers {
+	for _, l := range e.works {
 		if !l.asked && l.err == nil {
 			_, err := b.keep(l.stored, l.list)
 			b.noteError("keep layer", err)

@@ -21,21 +21,6 @@ import (
 // defaultPath is what a step finds commands in if the image names no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// install puts the requirements file in place and runs the installer on it;
-// both are one layer.
-func (b *Builder) install(ctx context.Context, st *state, i plan.Install) error {
-	x := execution{step: i.String(), kind: i.Kind(), args: i.Command, packages: []string{i.Installer}, env: i.Env, run: plan.Run{Vars: i.Vars}, parts: partsOf(st), aside: []string{"/tmp"}}
-	x.install = &installing{args: i.Command, file: i.File, requirements: i.Requirements, report: &InstallReport{}}
-	if i.File != "" {
-		uid, gid, err := b.owner(ctx, st, i.Owner)
-		if err != nil {
-			return err
-		}
-		x.files = []sandbox.File{{Path: i.File, Mode: 0o666, UID: uid, GID: gid, Data: []byte(i.Requirements)}}
-	}
-	return b.execute(ctx, st, x)
-}
-
 // run runs a command and settles modes and owners of what it left where these
 // were settled before.
 func (b *Builder) run(ctx context.Context, st *state, r plan.Run) error {
@@ -97,21 +82,30 @@ func (st *state) whereAndWho(x execution) execution {
 
 // execute puts what a command changes on top of the state.
 func (b *Builder) execute(ctx context.Context, st *state, x execution) error {
+	w, err := b.executionWork(ctx, st, x)
+	if err != nil {
+		return err
+	}
+	return b.layer(ctx, st, w)
+}
+
+// executionWork is the work that a command is.
+func (b *Builder) executionWork(ctx context.Context, st *state, x execution) (work, error) {
 	x = st.whereAndWho(x)
 	k, err := b.executionKey(ctx, st, x, true)
 	if err != nil {
-		return err
+		return work{}, err
 	}
 	w := work{step: x.step, kind: x.kind, key: k.sum(), parts: k.parts, runs: true, make: func(ctx context.Context) ([]made, error) { return b.withIDs(ctx, st, x) }}
 	if x.install != nil {
 		family, err := b.executionKey(ctx, st, x, false)
 		if err != nil {
-			return err
+			return work{}, err
 		}
 		x.install.key, x.install.family, w.install = k.sum(), family.add("project", b.Project).sum(), x.install
 		w.make = func(ctx context.Context) ([]made, error) { return b.installed(ctx, st, x) }
 	}
-	return b.layer(ctx, st, w)
+	return w, nil
 }
 
 // executionKey is the key of what a command makes; without contents of files it

@@ -290,7 +290,12 @@ func whereabouts(r *running, i int) string {
 
 // note is [Builder.note] with the stage, if there are several.
 func (b *Builder) noteIn(st *state, format string, args ...any) {
-	b.note("%s%s", st.prefix(), fmt.Sprintf(format, args...))
+	text := st.prefix() + fmt.Sprintf(format, args...)
+	if st.held != nil {
+		st.held.do(func() { b.note("%s", text) })
+		return
+	}
+	b.note("%s", text)
 }
 
 // prefix stands before what is said of a stage.
@@ -306,6 +311,10 @@ func (b *Builder) output(st *state) io.WriteCloser {
 	switch {
 	case b.Output == nil:
 		return discard{}
+	case st.held != nil:
+		told := *st
+		told.held = nil
+		return heldWriter{st.held, b.output(&told)}
 	case st.prefix() == "":
 		return unclosed{b.Output}
 	}

@@ -34,6 +34,7 @@ type state struct {
 	stage  *running // nil outside of a course, like that
 	at     int      // the number of the step under way, from 0
 	wild   bool     // steps of somebody else's were carried out, see [wild]
+	held   *held    // of a guess, see [early.guess]; else nil
 	seen   *outlook
 	drawn  []sketch            // that the step under way asked for
 	parts  map[string]keyParts // by step's key

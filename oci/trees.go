@@ -24,6 +24,9 @@ func (b *Builder) trees(ctx context.Context, st *state, r Runner) (dirs []string
 	w := &wood{b: b, st: st, r: r, slots: make(chan struct{}, max(unpacking, runtime.GOMAXPROCS(0)))}
 	w.g, w.ctx = errgroup.WithContext(ctx)
 	for i := 0; i < len(st.layers); i++ {
+		if st.layers[i].diffID.String() == emptyTar && len(w.trees) > 0 {
+			continue
+		}
 		if dir, rel, ok := b.joint(ctx, st, r, i); ok {
 			w.have(dir, rel)
 			i += st.layers[i].above
@@ -128,6 +131,10 @@ func (w *wood) release() {
 		}
 	}
 }
+
+// emptyTar is the diff id of a layer that a command left which changed nothing: two
+// blocks of zeros.
+const emptyTar = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
 // errNoTree says that a joint tree is not there.
 var errNoTree = errors.New("no tree")
