@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"encoding/binary"
 	"math"
 	"regexp"
 	"slices"
@@ -12,74 +13,77 @@ import (
 const anchorLen = 4
 
 // A table has the rules that are applied to a kind of file, and finds where one
-// may apply: it looks at every third byte where nothing is near that could begin
-// an anchor (Wu and Manber, "A fast algorithm for multi-pattern searching").
+// may apply: it looks at three bytes at every second place, which the first
+// anchorLen bytes of an anchor have in them wherever it begins.
 type table struct {
-	shift  [1 << shiftBits]uint8 // by the hash of two bytes: how far the end of an anchor's beginning is at least
-	starts [1 << shiftBits][]start
+	list   [1 << hashBits]uint8 // by the hash of three bytes: which of starts have them; 0 for none
+	starts [1 + lists][]start   // those of several hashes in one, if need be
 }
 
-const shiftBits = 14
+const (
+	hashBits = 15
+	lists    = math.MaxUint8
+)
 
-// start is an anchor, which ends the search at the bytes that end its first
-// anchorLen bytes.
+// start is an anchor that may begin where its three bytes are, or the byte before.
 type start struct {
 	anchor string
+	before int
 	rule   *rule
 }
 
-func hashed(a, b byte) uint16 { return (uint16(a)<<7 ^ uint16(b)) & (1<<shiftBits - 1) }
+// hashed is the hash of the low three bytes of a word.
+func hashed(w uint64) uint32 { return uint32(w<<8) * 0x9e3779b1 >> (32 - hashBits) } //nolint:gosec // the low bits are meant
 
 func newTable(rules []*rule) *table {
-	t := &table{}
-	for i := range t.shift {
-		t.shift[i] = most
-	}
-	for _, r := range rules {
-		for _, a := range r.anchors {
-			for j := 1; j < anchorLen; j++ {
-				h := hashed(a[j-1], a[j])
-				t.shift[h] = min(t.shift[h], uint8(anchorLen-1-j))
+	t, n := &table{}, 0
+	for before := anchorLen - 3; before >= 0; before-- { // what begins first is found first
+		for _, r := range rules {
+			for _, a := range r.anchors {
+				h := hashed(threeOf(a[before:]))
+				if t.list[h] == 0 {
+					t.list[h] = uint8(1 + n%lists)
+					n++
+				}
+				t.starts[t.list[h]] = append(t.starts[t.list[h]], start{a, before, r})
 			}
-			h := hashed(a[anchorLen-2], a[anchorLen-1])
-			t.starts[h] = append(t.starts[h], start{a, r})
 		}
 	}
 	return t
 }
 
-// most is the longest step of a search: the bits of all steps are in it.
-const most = anchorLen - 1
+func threeOf[T string | []byte](s T) uint64 { return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 }
+
+// stride is how many bytes are passed at once where nothing may begin.
+const stride = 12
 
 // search calls visit for every anchor in data that begins at from or after it,
-// and before to.
+// and before to, in their order.
 func (t *table) search(data []byte, from, to int, visit func(at int, r *rule)) {
-	end := min(len(data), to+anchorLen-1)
-	for i := from + anchorLen - 1; i < end; {
-		// Four steps at once, which do not wait for each other.
-		if i+3*most < end {
-			d := data[i-1 : i+3*most+1]
-			if t.shift[hashed(d[0], d[1])]&t.shift[hashed(d[most], d[most+1])]&
-				t.shift[hashed(d[2*most], d[2*most+1])]&t.shift[hashed(d[3*most], d[3*most+1])] == most {
-				i += 4 * most
+	end := min(len(data)-2, to+1)
+	for i := from; i < end; {
+		if i+stride+2 <= len(data) {
+			d := data[i : i+stride+2]
+			a, b := binary.LittleEndian.Uint64(d), binary.LittleEndian.Uint64(d[stride/2:])
+			if t.list[hashed(a)]|t.list[hashed(a>>16)]|t.list[hashed(a>>32)]|t.list[hashed(b)]|t.list[hashed(b>>16)]|t.list[hashed(b>>32)] == 0 {
+				i += stride
 				continue
 			}
 		}
-		h := hashed(data[i-1], data[i])
-		if s := t.shift[h]; s > 0 {
-			i += int(s)
-			continue
+		for stop := min(end, i+stride); i < stop; i += 2 {
+			if n := t.list[hashed(threeOf(data[i:i+3]))]; n != 0 {
+				t.visit(data, i, t.starts[n], from, to, visit)
+			}
 		}
-		t.visit(data, i-anchorLen+1, h, visit)
-		i++
 	}
 }
 
-// visit calls a function for every anchor that stands at an offset, whose bytes
-// hash to h.
-func (t *table) visit(data []byte, at int, h uint16, visit func(at int, r *rule)) {
-	for _, s := range t.starts[h] {
-		if len(data)-at >= len(s.anchor) && string(data[at:at+len(s.anchor)]) == s.anchor {
+// visit calls a function for each of some anchors that stands at an offset, or the
+// byte before as it may be, and begins in a range.
+func (t *table) visit(data []byte, offset int, some []start, from, to int, visit func(at int, r *rule)) {
+	for _, s := range some {
+		at := offset - s.before
+		if at >= from && at < to && len(data)-at >= len(s.anchor) && string(data[at:at+len(s.anchor)]) == s.anchor {
 			visit(at, s.rule)
 		}
 	}
