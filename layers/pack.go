@@ -78,7 +78,9 @@ type Packer struct {
 }
 
 // Pack compresses the tar that write writes, on all cores, and hashes both
-// sides on the way. The bytes depend on the tar and the compression alone.
+// sides on the way, but for a side whose writer does so itself: one with a method
+// Digest() v1.Hash, of what was written to it. The bytes depend on the tar and the
+// compression alone.
 func (p *Packer) Pack(ctx context.Context, w io.Writer, c Compression, write func(io.Writer) error) (Packed, error) {
 	out := newMeter(w)
 	enc, mt, err := p.encoder(out, c.filled())
@@ -156,20 +158,33 @@ func (nopCloser) Close() error { return nil }
 // A meter hashes and counts what passes.
 type meter struct {
 	w io.Writer
-	h hash.Hash
+	h hash.Hash // nil if w hashes
 	n int64
 }
 
-func newMeter(w io.Writer) *meter { return &meter{w: w, h: sha256.New()} }
+// digester is a writer that hashes what is written to it.
+type digester interface{ Digest() v1.Hash }
+
+func newMeter(w io.Writer) *meter {
+	if _, ok := w.(digester); ok {
+		return &meter{w: w}
+	}
+	return &meter{w: w, h: sha256.New()}
+}
 
 func (m *meter) Write(p []byte) (int, error) {
 	n, err := m.w.Write(p)
-	m.h.Write(p[:n])
+	if m.h != nil {
+		m.h.Write(p[:n])
+	}
 	m.n += int64(n)
 	return n, err
 }
 
 func (m *meter) sum() v1.Hash {
+	if d, ok := m.w.(digester); ok {
+		return d.Digest()
+	}
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(m.h.Sum(nil))}
 }
 

@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/kanso-build/kanso/layers"
 )
 
@@ -174,5 +176,33 @@ func TestPackGivesTheSameBytesAndDecompressTheSameTar(t *testing.T) {
 				t.Errorf("decompressed to %d bytes, %v; want %d", len(back), err, len(data))
 			}
 		})
+	}
+}
+
+// hashing is a writer that says what was written to it.
+type hashing struct {
+	bytes.Buffer
+	hash v1.Hash
+}
+
+func (h *hashing) Digest() v1.Hash { return h.hash }
+
+// TestPackAsksAWriterThatHashes takes what the writer says for the digest.
+func TestPackAsksAWriterThatHashes(t *testing.T) {
+	out := hashing{hash: v1.Hash{Algorithm: "sha256", Hex: "what it says"}}
+	write := func(w io.Writer) error {
+		_, err := io.WriteString(w, "tar")
+		return err
+	}
+	p, err := new(layers.Packer).Pack(t.Context(), &out, layers.Compression{}, write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := new(layers.Packer).Pack(t.Context(), io.Discard, layers.Compression{}, write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Digest != out.hash || p.DiffID != want.DiffID || p.Size != want.Size || int64(out.Len()) != want.Size {
+		t.Errorf("got %+v, want %+v", p, want)
 	}
 }

@@ -94,6 +94,28 @@ func TestABlobThatIsNotWholeIsNotKept(t *testing.T) {
 	}
 }
 
+// TestABlobTellsItsDigest has who writes a blob ask for it instead of hashing.
+func TestABlobTellsItsDigest(t *testing.T) {
+	d := open(t, t.TempDir())
+	for _, content := range []string{"", "blob", strings.Repeat("longer than any buffer ", 100_000)} {
+		want, _, err := v1.SHA256(strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.PutBlob(t.Context(), func(w io.Writer) (v1.Hash, error) {
+			_, err := io.WriteString(w, content)
+			return w.(interface{ Digest() v1.Hash }).Digest(), err
+		})
+		file, ok := d.Blob(want)
+		if err != nil || !ok {
+			t.Fatalf("%d bytes: %v, %v", len(content), ok, err)
+		}
+		if data, err := os.ReadFile(file); err != nil || string(data) != content {
+			t.Errorf("%d bytes: kept %d, %v", len(content), len(data), err)
+		}
+	}
+}
+
 func TestATreeIsFilledOnce(t *testing.T) {
 	dir := t.TempDir()
 	chain := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}

@@ -106,7 +106,8 @@ func (d *Dir) Blob(digest v1.Hash) (file string, ok bool) {
 var errDigest = errors.New("digest does not match")
 
 // PutBlob keeps what write writes. write returns the sha256 digest that it
-// should have; anything else is an error and nothing is kept.
+// should have; anything else is an error and nothing is kept. The writer that it
+// gets has a method Digest() v1.Hash, of what was written so far.
 func (d *Dir) PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, error)) (err error) {
 	f, err := os.CreateTemp(filepath.Join(d.root, tempDir), "blob-")
 	if err != nil {
@@ -126,8 +127,8 @@ func (d *Dir) PutBlob(ctx context.Context, write func(w io.Writer) (v1.Hash, err
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if got := hex.EncodeToString(h.h.Sum(nil)); want.Algorithm != "sha256" || want.Hex != got {
-		return fmt.Errorf("write blob %s: got sha256:%s: %w", want, got, errDigest)
+	if got := h.Digest(); want != got {
+		return fmt.Errorf("write blob %s: got %s: %w", want, got, errDigest)
 	}
 	if err := h.w.Flush(); err != nil {
 		return fmt.Errorf("write blob: %w", err)
@@ -153,6 +154,11 @@ func (h *hashing) Write(p []byte) (int, error) {
 	h.h.Write(p[:n])
 	h.n += int64(n)
 	return n, err
+}
+
+// Digest is that of what was written, for who would hash it, too.
+func (h *hashing) Digest() v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.h.Sum(nil))}
 }
 
 func (d *Dir) valueFile(kind, key string) string {
