@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 )
 
 // The algorithms that a layer can be compressed with.
@@ -33,11 +32,10 @@ type Compression struct {
 }
 
 const (
-	gzipBlock   = 256 << 10 // bytes that are compressed on their own
-	gzipLevel   = 3         // half the time of 5 and 6 % larger: the size that other builders send
+	gzipLevel   = 3 // half the time of 5 and 6 % larger: the size that other builders send
 	zstdLevel   = 3
 	zstdThreads = 2 // fixed, so that bytes never depend on the machine
-	packVersion = 1 // raise it when the same tar compresses to other bytes
+	packVersion = 2 // raise it when the same tar compresses to other bytes
 )
 
 // String names everything that the compressed bytes depend on beside the tar;
@@ -122,26 +120,14 @@ func (p *Packer) encoder(w io.Writer, c Compression) (io.WriteCloser, types.Medi
 	return nil, "", fmt.Errorf("unknown compression %q", c.Name)
 }
 
-// A gzipWriter can be used again, for its level.
-type gzipWriter struct {
-	*pgzip.Writer
-	level int
-}
-
 // gzip returns a writer that was used before, or a new one.
 func (p *Packer) gzip(w io.Writer, level int) (*gzipWriter, error) {
 	z, _ := p.gzips.Get().(*gzipWriter)
-	if z != nil && z.level == level {
-		z.Reset(w)
-	} else {
-		fresh, err := pgzip.NewWriterLevel(w, level)
-		if err != nil {
-			return nil, err
-		}
-		z = &gzipWriter{fresh, level}
+	if z == nil || z.level != level {
+		return newGzipWriter(w, level)
 	}
-	// How many blocks are under way does not show in what comes out.
-	return z, z.SetConcurrency(gzipBlock, 4)
+	z.reset(w)
+	return z, nil
 }
 
 // keep takes back an encoder that was closed without an error.
