@@ -21,12 +21,13 @@ type table struct {
 }
 
 const (
-	hashBits = 15
+	hashBits = 16
 	lists    = math.MaxUint8
 )
 
 // start is an anchor that may begin where its three bytes are, or the byte before.
 type start struct {
+	head   uint32 // the first anchorLen bytes
 	anchor string
 	before int
 	rule   *rule
@@ -45,7 +46,7 @@ func newTable(rules []*rule) *table {
 					t.list[h] = uint8(1 + n%lists)
 					n++
 				}
-				t.starts[t.list[h]] = append(t.starts[t.list[h]], start{a, before, r})
+				t.starts[t.list[h]] = append(t.starts[t.list[h]], start{binary.LittleEndian.Uint32([]byte(a)), a, before, r})
 			}
 		}
 	}
@@ -81,9 +82,13 @@ func (t *table) search(data []byte, from, to int, visit func(at int, r *rule)) {
 // visit calls a function for each of some anchors that stands at an offset, or the
 // byte before as it may be, and begins in a range.
 func (t *table) visit(data []byte, offset int, some []start, from, to int, visit func(at int, r *rule)) {
-	for _, s := range some {
+	for i := range some {
+		s := &some[i]
 		at := offset - s.before
-		if at >= from && at < to && len(data)-at >= len(s.anchor) && string(data[at:at+len(s.anchor)]) == s.anchor {
+		if at < from || at >= to || len(data)-at < anchorLen || binary.LittleEndian.Uint32(data[at:]) != s.head {
+			continue
+		}
+		if len(data)-at >= len(s.anchor) && string(data[at:at+len(s.anchor)]) == s.anchor {
 			visit(at, s.rule)
 		}
 	}
