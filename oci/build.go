@@ -106,6 +106,7 @@ type Builder struct {
 	forwarders sync.Map // of steps under way, *forwarder by the directory of their socket
 	packer     layers.Packer
 	buffers    sync.Pool   // *[]byte that files are hashed through, so that they are no garbage
+	prints     prints      // of contents that were hashed
 	glances    sync.Map    // of files of contexts that were looked at before the build, by [glanceKey]: *glance, or []entry for steps without patterns
 	running    atomic.Bool // a process was started, which takes time
 	unlike     atomic.Bool // the build cannot be remembered: files changed meanwhile, or something was said that has to be said again

@@ -75,7 +75,7 @@ func (b *Builder) contextFile(name string, c plan.Copy) (entry, error) {
 		e.content, e.sum, e.Size = h.Hex, h.Hex, info.Size()
 		e.Open = func() (io.ReadCloser, error) {
 			r, err := openSame(file, info)
-			return hashed(r, err, file, h.Hex)
+			return b.hashed(r, err, file, h.Hex)
 		}
 	case !info.IsDir():
 		return entry{}, fmt.Errorf("%s is neither file, directory nor link", name)
@@ -108,13 +108,17 @@ func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	sum := sha256.New()
+	sum, print := sha256.New(), b.prints.begin()
+	to := io.Writer(sum)
+	if info.Size() >= printSize {
+		to = io.MultiWriter(sum, print)
+	}
 	buf, ok := b.buffers.Get().(*[]byte)
 	if !ok {
 		buf = new([]byte)
 		*buf = make([]byte, 64<<10)
 	}
-	n, err := io.CopyBuffer(sum, struct{ io.Reader }{r}, *buf)
+	n, err := io.CopyBuffer(to, struct{ io.Reader }{r}, *buf)
 	b.buffers.Put(buf)
 	if e := r.Close(); err == nil {
 		err = e
@@ -127,5 +131,8 @@ func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser
 	}
 	h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
 	b.Store.PutFileHash(file, info, h)
+	if info.Size() >= printSize {
+		b.prints.add(h.Hex, print)
+	}
 	return h, nil
 }

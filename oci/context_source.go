@@ -66,7 +66,7 @@ func (t *contextTree) file(e layers.Entry) (entry, error) {
 	out.content, out.sum = sum, sum
 	out.Open = func() (io.ReadCloser, error) {
 		r, err := t.open(i)
-		return hashed(r, err, t.names[i], sum)
+		return t.b.hashed(r, err, t.names[i], sum)
 	}
 	if sum == "" {
 		out.load = func() (_ string, err error) {
