@@ -49,6 +49,8 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) ([]*state
 	ctx, c.fail = context.WithCancelCause(ctx)
 	defer c.ahead.end(b)
 	var g errgroup.Group
+	var first error // the others are its consequence and may return sooner
+	var once sync.Once
 	for _, r := range c.stages {
 		if !r.needed {
 			continue
@@ -56,13 +58,14 @@ func (b *Builder) carryOut(ctx context.Context, p plan.Plan, dry bool) ([]*state
 		g.Go(func() error {
 			err := c.stage(ctx, r)
 			if err != nil {
+				once.Do(func() { first = err })
 				c.fail(err)
 			}
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
+	if g.Wait() != nil {
+		return nil, first
 	}
 	var states []*state
 	for _, r := range c.stages {
