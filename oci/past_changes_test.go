@@ -192,7 +192,7 @@ func TestABuildThatDiffersIsDone(t *testing.T) {
 			b, a := c.again(t)
 			change.change(t, c, b)
 			got := c.done(t, b)
-			if a.layers == 0 && (!b.NoCache || got.Ran == 0) {
+			if a.layers.Load() == 0 && (!b.NoCache || got.Ran == 0) {
 				t.Error("it was not done")
 			}
 			c.dir = t.TempDir()

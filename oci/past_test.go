@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,11 +28,11 @@ import (
 // looks none up.
 type asked struct {
 	oci.Store
-	layers int
+	layers atomic.Int64
 }
 
 func (a *asked) Layers(key string) ([]v1.Descriptor, []byte, bool, error) {
-	a.layers++
+	a.layers.Add(1)
 	return a.Store.Layers(key)
 }
 
@@ -108,14 +109,14 @@ func TestABuildThatWasDoneBefore(t *testing.T) {
 	ordinary, a := c.again(t)
 	ordinary.Tags = nil
 	want := c.done(t, ordinary)
-	if a.layers == 0 {
+	if a.layers.Load() == 0 {
 		t.Error("without tags no layer was looked up")
 	}
 	c.s.forget()
 	b, a := c.again(t)
 	got := c.done(t, b)
-	if a.layers > 0 {
-		t.Errorf("it was done: %d layers were looked up", a.layers)
+	if a.layers.Load() > 0 {
+		t.Errorf("it was done: %d layers were looked up", a.layers.Load())
 	}
 	if got := c.s.requests("GET", "/manifests/"); len(got) > 0 {
 		t.Errorf("manifests were read: %q", got)
@@ -169,7 +170,7 @@ func TestABuildOfWhatOnlyOthersKnow(t *testing.T) {
 				t.Fatal(err)
 			}
 			b, a := c.again(t)
-			if c.done(t, b); a.layers == 0 {
+			if c.done(t, b); a.layers.Load() == 0 {
 				t.Error("it was not done")
 			}
 		})
@@ -180,7 +181,7 @@ func TestABuildOfWhatOnlyOthersKnow(t *testing.T) {
 // asked for last.
 func TestBuildsThatTakeTurns(t *testing.T) {
 	c := past(t)
-	turn := func(run, lib string) (*oci.Image, int) {
+	turn := func(run, lib string) (*oci.Image, int64) {
 		c.replace(t, "run.py", run)
 		c.replace(t, "src/lib.py", lib)
 		b, a := c.again(t)
@@ -188,7 +189,7 @@ func TestBuildsThatTakeTurns(t *testing.T) {
 		if _, err := b.Client.Push(t.Context(), img, c.tags); err != nil {
 			t.Fatal(err)
 		}
-		return img, a.layers
+		return img, a.layers.Load()
 	}
 	if _, done := turn("print(2)", "L"); done == 0 {
 		t.Error("the second one was not done")
@@ -247,7 +248,7 @@ type meanwhile struct {
 }
 
 func (m *meanwhile) Layers(key string) ([]v1.Descriptor, []byte, bool, error) {
-	if m.layers == 0 {
+	if m.layers.Load() == 0 {
 		m.do()
 	}
 	return m.asked.Layers(key)
@@ -279,7 +280,7 @@ func TestFilesThatChangeWhileAProcessRuns(t *testing.T) {
 			}
 			write(t, c.b.Context, name, string(before))
 			back, a := c.again(t)
-			if got := c.done(t, back); digest(t, got) == digest(t, changed) || a.layers == 0 {
+			if got := c.done(t, back); digest(t, got) == digest(t, changed) || a.layers.Load() == 0 {
 				t.Errorf("the file that there was before gives the image of the changed one")
 			}
 		})
