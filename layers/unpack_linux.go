@@ -110,10 +110,13 @@ func (u *unpacker) entry(e Entry, h *tar.Header, content io.Reader) error {
 	if e.Whiteout {
 		return u.whiteout(at)
 	}
+	if e.Mode.IsRegular() && !e.HardLink {
+		return u.file(e, h, at, content)
+	}
 	if err := u.clear(at, e.Mode.IsDir() && !e.HardLink); err != nil {
 		return err
 	}
-	return u.make(e, h, at, content)
+	return u.make(e, h, at)
 }
 
 // opaqueXattr marks a directory that hides what is below it, for overlayfs
@@ -175,8 +178,8 @@ func (u *unpacker) clear(at string, isDir bool) error {
 	return os.RemoveAll(u.host(at))
 }
 
-// make makes the file of an entry.
-func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) error {
+// make makes the file of an entry, if it is no regular one.
+func (u *unpacker) make(e Entry, h *tar.Header, at string) error {
 	host := u.host(at)
 	if e.HardLink {
 		return u.link(e, at)
@@ -190,10 +193,6 @@ func (u *unpacker) make(e Entry, h *tar.Header, at string, content io.Reader) er
 		}
 	case fs.ModeNamedPipe:
 		if err := unix.Mkfifo(host, uint32(e.Mode.Perm())); err != nil {
-			return err
-		}
-	case 0:
-		if err := u.file(host, content); err != nil {
 			return err
 		}
 	default:
@@ -234,18 +233,6 @@ func (u *unpacker) directory(e Entry, h *tar.Header, at string) error {
 		return err
 	}
 	return xattrs(u.host(at), h)
-}
-
-func (u *unpacker) file(host string, content io.Reader) error {
-	f, err := os.OpenFile(host, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{content}, u.buf)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return err
 }
 
 // link makes another name of a file that came before. A file that only a layer
