@@ -113,12 +113,29 @@ func (a *Ahead) send(stack []laid) {
 	if !a.allowed() {
 		return
 	}
-	for _, l := range stack[min(a.begun, len(stack)):] {
+	a.start(stack[min(a.begun, len(stack)):])
+	a.begun = max(a.begun, len(stack))
+}
+
+// sendApart begins to send layers whose place in the image is not reached yet.
+func (a *Ahead) sendApart(list []laid) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.allowed() {
+		a.start(list)
+	}
+}
+
+// start begins to send layers to each repository.
+func (a *Ahead) start(list []laid) {
+	for _, l := range list {
 		for _, t := range a.tags {
 			a.under.Go(func() { a.layer(a.ctx, t, l) })
 		}
 	}
-	a.begun = max(a.begun, len(stack))
 }
 
 // allowed says whether the repositories said that they may be pushed to.

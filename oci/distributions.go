@@ -115,13 +115,18 @@ func (b *Builder) sendAhead(st *state, list []made) {
 	if b.Ahead == nil || !st.last() || b.stopsAt(list) || st.held.holds() {
 		return
 	}
-	stack := slices.Clone(st.layers)
+	b.Ahead.send(append(slices.Clone(st.layers), b.laid(list)...))
+}
+
+// laid are layers in the store.
+func (b *Builder) laid(list []made) []laid {
+	var ls []laid
 	for _, m := range list {
 		if file, ok := b.Store.Blob(m.desc.Digest); ok {
-			stack = append(stack, laid{Layer: storedLayer{m.diffID, m.desc, file}, diffID: m.diffID})
+			ls = append(ls, laid{Layer: storedLayer{m.diffID, m.desc, file}, diffID: m.diffID})
 		}
 	}
-	b.Ahead.send(stack)
+	return ls
 }
 
 // siteOf reads which distributions a layer has.

@@ -110,6 +110,9 @@ func (e *early) begin(ctx context.Context, b *Builder, st *state, w work, g *err
 	g.Go(func() error {
 		if l := e.take(b, w, nil); l != nil {
 			l.make(ctx, w)
+			if l.err == nil && st.last() && !b.stopsAt(l.list) {
+				b.Ahead.sendApart(b.laid(l.list))
+			}
 		}
 		return nil
 	})

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kanso-build/kanso/layers/sandbox"
@@ -132,4 +134,29 @@ func TestFilesPackedBesideAFailingInstallAreKept(t *testing.T) {
 	if last := img.Steps[1]; !last.Cached {
 		t.Errorf("the copied files are %+v, want the layer of before", last)
 	}
+}
+
+// Files that are packed beside an install are sent beside it, too.
+func TestFilesPackedBesideAnInstallAreSent(t *testing.T) {
+	sent := make(chan struct{})
+	once := sync.OnceFunc(func() { close(sent) })
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r)
+			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/blobs/uploads/") {
+				once()
+			}
+		})
+	})
+	c := client(t)
+	base := oldBase(t)
+	b, _ := running(t, way{sandbox.ModeOverlay, ""}, map[string]string{"run.py": "print(1)\n"})
+	b.Ahead = c.Ahead([]name.Tag{tag(t, c, s.host+"/team/app:v1")})
+	defer b.Ahead.Close()
+	open := b.Runner
+	b.Runner = func(ctx context.Context, ids sandbox.IDs) (oci.Runner, error) {
+		r, err := open(ctx, ids)
+		return patientRunner{r, sent}, err
+	}
+	build(t, b, base, installing("new-1"), plan.Copy{Files: []string{"run.py"}, Dest: "/app", Modes: plan.ModesGit})
 }
