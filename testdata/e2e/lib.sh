@@ -21,13 +21,15 @@ say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 holds() { say "  ok: $*"; }
 
-# need COMMAND PACKAGE...: the command is there, or root installs the packages.
+# need COMMAND PACKAGE...: the command is there, or root installs the packages, one script at a time: apt waits for no other.
 need() {
 	command -v "$1" >/dev/null && return
 	[ "$(id -u)" = 0 ] || fail "$1 is missing; hint: apt-get install ${*:2}"
-	export DEBIAN_FRONTEND=noninteractive
-	apt-get -q update >&2
-	apt-get -q -y install --no-install-recommends "${@:2}" >&2
+	(
+		flock 9
+		apt-get -q update
+		DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${@:2}"
+	) >&2 9>"${TMPDIR:-/tmp}/kanso-apt.lock"
 }
 
 # workspace: WORK is an empty directory; it and what was started go at the end.

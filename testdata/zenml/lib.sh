@@ -32,6 +32,9 @@ zenml_client() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
+	# What ZenML's many modules compile to is kept from here on, though not in a project, whose files are compared.
+	unset PYTHONDONTWRITEBYTECODE
+	export PYTHONPYCACHEPREFIX=$WORK/pycache
 	ZENML_CONFIG_PATH=$dir ZENML_LOGGING_VERBOSITY=ERROR "$VENV/bin/python" "$ROOT/testdata/zenml/stack.py" "$@" >"$dir.log" 2>&1 ||
 		{ cat "$dir.log"; fail "ZenML has not registered the stack"; }
 }
