@@ -9,7 +9,7 @@ RACE ?= ./...
 export CGO_ENABLED := 0
 BUILD = $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench requirements soak resume conformance fuzz mutants clean
+.PHONY: build quickstart test test-self test-user test-race lint cross lowered compare zenml modes memory bench requirements soak hurt fuzz-strangers resume conformance fuzz mutants clean
 
 build:
 	$(BUILD) -o bin/kanso ./cmd/kanso
@@ -77,10 +77,16 @@ memory: build
 
 # Builds are killed at random moments, N times, or run out of space, FULL times; the next one has to be right. Then what reads
 # strangers' bytes is fuzzed, for FUZZTIME each.
-soak: build
+soak:
+	$(MAKE) hurt
+	$(MAKE) fuzz-strangers FUZZTIME=$(or $(FUZZTIME),10m)
+
+hurt: build
 	testdata/e2e/soak.sh $(or $(N),500)
 	testdata/e2e/full.sh $(or $(FULL),50)
-	TARGETS="$(strangers)" FUZZTIME=$(or $(FUZZTIME),10m) PARALLEL=$(PARALLEL) testdata/fuzz.sh
+
+fuzz-strangers:
+	TARGETS="$(strangers)" FUZZTIME=$(or $(FUZZTIME),1m) PARALLEL=$(PARALLEL) NICE=$(NICE) testdata/fuzz.sh
 
 strangers := FuzzUnpack FuzzRoundTrip FuzzMatching FuzzLower FuzzRunConfig FuzzReference FuzzChallenge FuzzManifest FuzzEntries
 

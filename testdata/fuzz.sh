@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Proves that no fuzz target finds anything within FUZZTIME (10s) each, with PARALLEL workers (all cores); TARGETS names some of them.
+# Proves that no fuzz target finds anything within FUZZTIME (10s) each, with PARALLEL workers (all cores), as nice as NICE says (0);
+# TARGETS names some of them.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parallel=()
-[ -z "${PARALLEL:-}" ] || parallel=(-parallel "$PARALLEL")
+flags=()
+[ -z "${PARALLEL:-}" ] || flags=(-parallel "$PARALLEL")
+[ -z "${NICE:-}" ] || flags+=(-exec "nice -n $NICE")
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # run TARGET DIR: its exit status.
 run() {
-	"${GO:-go}" test "./$2" -run '^$' -fuzz "^$1\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5s "${parallel[@]}" 2>&1 | tee "$log"
+	"${GO:-go}" test "./$2" -run '^$' -fuzz "^$1\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5s "${flags[@]}" 2>&1 | tee "$log"
 }
 
 status=0
