@@ -3,9 +3,9 @@ package layers
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"io"
-	"runtime"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/flate"
@@ -18,26 +18,24 @@ const (
 )
 
 // A gzipWriter compresses block by block, on all cores, into one gzip member. The
-// bytes are those of pgzip with blocks of this size but for where noise begins and
-// ends: deflate's blocks are cut there (see [cuts]). It can be used again, for its
-// level.
+// bytes are those of pgzip with blocks of this size where there is no noise: where
+// it begins and ends, deflate's own blocks are cut (see [cuts]), and with much of it
+// our level is the quickest one. It can be used again, for its level.
 type gzipWriter struct {
-	level int
-	w     io.Writer
-	crc   uint32
-	size  uint32 // modulo 2^32
-	block *gzipPiece
-	dict  []byte // of the next block
+	level     int
+	deflaters *deflaters
+	w         io.Writer
+	crc       uint32
+	size      uint32 // modulo 2^32
+	block     *gzipPiece
+	dict      []byte // of the next block
 
-	made      int         // blocks that there are
-	deflaters []*deflater // one for each core, if need be
-	working   int         // of them
-	free      chan *gzipPiece
-	work      chan *gzipPiece
-	order     chan *gzipPiece // the same as work, for who writes them
-	done      chan struct{}   // closed when all is written
-	failed    atomic.Bool     // err is set
-	err       error
+	made   int // blocks that there are
+	free   chan *gzipPiece
+	order  chan *gzipPiece // for who writes them
+	done   chan struct{}   // closed when all is written
+	failed atomic.Bool     // err is set
+	err    error
 }
 
 // A gzipPiece is a block before and after it is compressed.
@@ -49,20 +47,20 @@ type gzipPiece struct {
 	ready      chan struct{}
 }
 
-func newGzipWriter(w io.Writer, level int) (*gzipWriter, error) {
-	if _, err := flate.NewWriter(io.Discard, level); err != nil {
-		return nil, err
+func newGzipWriter(w io.Writer, level int, d *deflaters) (*gzipWriter, error) {
+	if level < flate.HuffmanOnly || level > flate.BestCompression {
+		return nil, fmt.Errorf("gzip has no level %d", level)
 	}
-	z := &gzipWriter{level: level, free: make(chan *gzipPiece, gzipBlocks)}
+	z := &gzipWriter{level: level, deflaters: d, free: make(chan *gzipPiece, gzipBlocks)}
 	z.reset(w)
 	return z, nil
 }
 
 // reset begins anew. What was begun before has to be closed.
 func (z *gzipWriter) reset(w io.Writer) {
-	z.w, z.crc, z.size, z.dict, z.working, z.err = w, 0, 0, z.dict[:0], 0, nil
+	z.w, z.crc, z.size, z.dict, z.err = w, 0, 0, z.dict[:0], nil
 	z.failed.Store(false)
-	z.work, z.order, z.done = make(chan *gzipPiece, gzipBlocks), make(chan *gzipPiece, gzipBlocks), make(chan struct{})
+	z.order, z.done = make(chan *gzipPiece, gzipBlocks), make(chan struct{})
 	z.block = z.piece()
 	go z.drain(z.order, z.done)
 }
@@ -121,73 +119,13 @@ func (z *gzipWriter) Write(p []byte) (int, error) {
 func (z *gzipWriter) send() {
 	b := z.block
 	z.dict = append(z.dict[:0], b.data[max(0, len(b.data)-gzipDict):]...)
-	if z.working < min(runtime.GOMAXPROCS(0), gzipBlocks-1) {
-		if len(z.deflaters) == z.working {
-			z.deflaters = append(z.deflaters, &deflater{level: z.level})
-		}
-		go z.deflaters[z.working].run(z.work)
-		z.working++
-	}
 	z.order <- b
-	z.work <- b
-}
-
-// A deflater compresses blocks, one at a time.
-type deflater struct {
-	level        int
-	usual, quick *flate.Writer
-	cuts         []int
-}
-
-// noisy is the part of a block, one in so many bytes, beyond which it is compressed
-// with the quickest level, if ours is asked for: little of what comes out is text
-// then, and looking for the best of its repetitions is most of the time.
-const noisy = 4
-
-func (d *deflater) run(work <-chan *gzipPiece) {
-	for b := range work {
-		b.err = d.deflate(b)
+	go func() {
+		d := z.deflaters.take()
+		b.err = d.deflate(b, z.level)
+		z.deflaters.put(d)
 		b.ready <- struct{}{}
-	}
-}
-
-// writer is what a block with so many bytes of noise is compressed with. The levels
-// are known to be some.
-func (d *deflater) writer(noise, of int) *flate.Writer {
-	if d.level == gzipLevel && noise*noisy > of {
-		if d.quick == nil {
-			d.quick, _ = flate.NewWriter(nil, flate.BestSpeed)
-		}
-		return d.quick
-	}
-	if d.usual == nil {
-		d.usual, _ = flate.NewWriter(nil, d.level)
-	}
-	return d.usual
-}
-
-func (d *deflater) deflate(b *gzipPiece) error {
-	var noise int
-	d.cuts, noise = cuts(d.cuts[:0], b.data)
-	f := d.writer(noise, len(b.data))
-	f.ResetDict(&b.out, b.dict)
-	done := 0
-	for _, at := range d.cuts {
-		if _, err := f.Write(b.data[done:at]); err != nil {
-			return err
-		}
-		if err := f.Flush(); err != nil {
-			return err
-		}
-		done = at
-	}
-	if _, err := f.Write(b.data[done:]); err != nil {
-		return err
-	}
-	if err := f.Flush(); err != nil || !b.last {
-		return err
-	}
-	return f.Close()
+	}()
 }
 
 // drain writes blocks in their order.
@@ -219,7 +157,6 @@ func (z *gzipWriter) drain(order <-chan *gzipPiece, done chan<- struct{}) {
 func (z *gzipWriter) Close() error {
 	z.block.last = true
 	z.send()
-	close(z.work)
 	close(z.order)
 	<-z.done
 	if z.failed.Load() {

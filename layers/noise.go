@@ -6,8 +6,8 @@ import "encoding/binary"
 // model's weights. Nothing is saved where it is compressed, and a block of deflate
 // that has some of it beside text is slow to make and large, since every byte of it
 // gets a code. A block of it alone stands as it is. So blocks are cut where noise
-// begins and ends. All is compressed as ever on both sides of a cut, so that a
-// wrong guess costs some bytes and no more.
+// begins and ends. What is on both sides of a cut is compressed all the same, and
+// with what was before it, so that a wrong guess costs some bytes and no more.
 
 const (
 	grain = 512 // bytes that are looked at together

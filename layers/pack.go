@@ -72,7 +72,8 @@ type Packed struct {
 // takes, some megabytes, it keeps for the next one. The zero value is ready; a
 // Packer must not be copied.
 type Packer struct {
-	gzips sync.Pool // of *gzipWriter
+	gzips     sync.Pool // of *gzipWriter
+	deflaters deflaters
 }
 
 // Pack compresses the tar that write writes, on all cores, and hashes both
@@ -124,7 +125,7 @@ func (p *Packer) encoder(w io.Writer, c Compression) (io.WriteCloser, types.Medi
 func (p *Packer) gzip(w io.Writer, level int) (*gzipWriter, error) {
 	z, _ := p.gzips.Get().(*gzipWriter)
 	if z == nil || z.level != level {
-		return newGzipWriter(w, level)
+		return newGzipWriter(w, level, &p.deflaters)
 	}
 	z.reset(w)
 	return z, nil
