@@ -1,10 +1,13 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/static"
 
 	"github.com/kanso-build/kanso/layers"
 	"github.com/kanso-build/kanso/resolve/plan"
@@ -31,15 +34,11 @@ func bringsInstaller(s plan.Step, next plan.Install) bool {
 func (e *early) guess(ctx context.Context, b *Builder, below *state, i plan.Install) error {
 	st := below.fork(below.stage)
 	st.wild, st.held = below.wild, &held{}
-	m, err := b.pack(ctx, func(w io.Writer) error { return layers.Write(ctx, w, func(func(layers.File, error) bool) {}) })
+	empty, err := b.emptyLayer(ctx)
 	if err != nil {
 		return err
 	}
-	empty, ok := b.Store.Blob(m.desc.Digest)
-	if !ok {
-		return nil
-	}
-	st.add(work{runs: true}, []foundLayer{{Layer: storedLayer{m.diffID, m.desc, empty}, diffID: m.diffID}})
+	st.add(work{runs: true}, []foundLayer{empty})
 	w, err := b.installWork(ctx, st, i)
 	if err != nil {
 		return err
@@ -56,6 +55,20 @@ func (e *early) guess(ctx context.Context, b *Builder, below *state, i plan.Inst
 	}
 	e.under.Go(func() { l.make(ctx, w) })
 	return nil
+}
+
+// emptyLayer is what a step that changes nothing makes. Its blob is not kept: on a
+// disk that a base has just been unpacked to that waits for all of the base.
+func (b *Builder) emptyLayer(ctx context.Context) (foundLayer, error) {
+	var blob bytes.Buffer
+	packed, err := b.packer.Pack(ctx, &blob, b.Compression, func(w io.Writer) error {
+		return layers.Write(ctx, w, func(func(layers.File, error) bool) {})
+	})
+	if err != nil {
+		return foundLayer{}, err
+	}
+	l := foundLayer{Layer: static.NewLayer(blob.Bytes(), packed.MediaType), diffID: packed.DiffID}
+	return l, b.keepListing(packed.DiffID, layers.Listing{})
 }
 
 // held keeps what is to be told of a step that may never be, until it is released.
