@@ -79,7 +79,7 @@ func inMemory(p string, data []byte) content {
 }
 
 // writeFile writes an archive beside its place and moves it there.
-func writeFile(ctx context.Context, o Output, img v1.Image, name string, attached []Attachment) (err error) {
+func writeFile(ctx context.Context, o Output, img v1.Image, name string, attached []Attachment) error {
 	list := ociFiles
 	if o.Kind == kindDockerArchive {
 		list = dockerFiles
@@ -89,32 +89,15 @@ func writeFile(ctx context.Context, o Output, img v1.Image, name string, attache
 		return err
 	}
 	slices.SortFunc(files, func(a, b content) int { return strings.Compare(a.path, b.path) })
-	f, err := os.CreateTemp(filepath.Dir(o.Path), "."+filepath.Base(o.Path)+"-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	err = layers.Write(ctx, f, func(yield func(layers.File, error) bool) {
-		for _, c := range files {
-			if !yield(layers.File{Path: c.path, Mode: 0o644, Size: c.size, Open: c.open, Time: time.Unix(0, 0)}, nil) {
-				return
+	return WriteWhole(o.Path, func(w io.Writer) error {
+		return layers.Write(ctx, w, func(yield func(layers.File, error) bool) {
+			for _, c := range files {
+				if !yield(layers.File{Path: c.path, Mode: 0o644, Size: c.size, Open: c.open, Time: time.Unix(0, 0)}, nil) {
+					return
+				}
 			}
-		}
+		})
 	})
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644) // as other tools write archives; who may not read it says the directory
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), o.Path)
 }
 
 // blobFiles are the layers and the configuration of an image, each once, under

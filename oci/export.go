@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -71,25 +69,10 @@ func (b *Builder) export(ctx context.Context, o Output, img v1.Image, stdout io.
 		out.Owned, err = b.treeTar(ctx, img, stdout)
 		return out, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(o.Path), "."+filepath.Base(o.Path)+"-")
-	if err != nil {
-		return out, err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	out.Owned, err = b.treeTar(ctx, img, f)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644) // as archives have it
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), o.Path)
-	}
+	err = WriteWhole(o.Path, func(w io.Writer) error {
+		out.Owned, err = b.treeTar(ctx, img, w)
+		return err
+	})
 	return out, err
 }
 

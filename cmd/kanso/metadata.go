@@ -3,8 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/kanso-build/kanso/oci"
 	"github.com/kanso-build/kanso/resolve"
@@ -132,25 +131,9 @@ func madeBy(steps []oci.StepReport) []stepLayer {
 }
 
 // writeWhole writes a file that is there whole or not at all.
-func writeWhole(file string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(file), ".kanso-*")
-	if err != nil {
+func writeWhole(file string, data []byte) error {
+	return oci.WriteWhole(file, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
+	})
 }
