@@ -23,7 +23,7 @@ import time
 import report
 import services
 from common import BASE, ENV, REGISTRY, WORK, Unsupported, program, say
-from measure import measure
+from measure import measure, room
 from project import EXTRA, REQUIREMENTS, Project
 from tools import tools
 from trees import Reader, retag
@@ -35,9 +35,9 @@ OUT = f"{WORK}/results.json"
 class Session:
     """All runs with one set of requirements and one installer."""
 
-    def __init__(self, reqs, installer, scenarios, todo, n):
+    def __init__(self, reqs, installer, scenarios, todo, n, shared):
         self.reqs, self.installer, self.scenarios, self.todo, self.n = reqs, installer, scenarios, todo, n
-        self.project = Project(installer)
+        self.project, self.shared = Project(installer), shared
         self.stamp = time.strftime("%m%d%H%M%S")
         self.broken, self.results, self.reader = set(), [], Reader()
 
@@ -74,6 +74,7 @@ class Session:
 
     def turn(self, tool, rep):
         p, reqs = self.project, REQUIREMENTS[self.reqs]
+        room(self.shared)
         p.source("")
         p.requirements(reqs)
         if self.need("S1", "S2", "S3", "S4") and not tool.remote_only or self.need("S1"):
@@ -170,9 +171,10 @@ def run(args):
     try:
         subprocess.run([program("SKOPEO", "skopeo"), "copy", "-q", "--dest-tls-verify=false", args.base, f"docker://{BASE}"], check=True)
         results = []
+        shared = [os.path.join(d, f) for top in (args.wheels, f"{WORK}/registry") for d, _, files in os.walk(top) for f in files]
         for reqs, installer in dict.fromkeys(report.ROWS[r][:2] for r in rows):
             scenarios = [report.ROWS[r][2] for r in rows if report.ROWS[r][:2] == (reqs, installer)]
-            results += Session(reqs, installer, scenarios, todo, args.n).run()
+            results += Session(reqs, installer, scenarios, todo, args.n, shared).run()
     finally:
         services.stop(started)
     with open(OUT, "w") as f:

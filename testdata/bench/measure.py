@@ -84,6 +84,25 @@ def quiet(limit=0.15, patience=int(ENV.get("BENCH_PATIENCE", "60"))):
     return round(load, 3)
 
 
+def room(files, least=6 << 30):
+    """Empty the page cache if little memory is free, then read again what all tools read.
+
+    What earlier builds left there is of no use to anybody, and to take its pages one by one costs whoever writes most files
+    a tenth of its time.
+    """
+    with open("/proc/meminfo") as f:
+        free = next(int(line.split()[1]) << 10 for line in f if line.startswith("MemFree:"))
+    if free > least:
+        return
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("1")
+    for name in files:
+        with open(name, "rb") as f:
+            while f.read(1 << 20):
+                pass
+
+
 def requests_logged():
     with open(f"{WORK}/log/registry.log", "rb") as f:
         return len(re.findall(rb'"(?:GET|HEAD|PUT|POST|PATCH|DELETE) /v2/', f.read()))
