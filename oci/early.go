@@ -52,7 +52,7 @@ func (e *early) make(ctx context.Context, b *Builder, st *state) {
 }
 
 // after makes the layers of Copy steps that nothing but Installs and what we
-// write ourselves is before.
+// write ourselves is before, and guesses at an Install that comes next.
 func (e *early) after(ctx context.Context, b *Builder, st *state) error {
 	var g errgroup.Group
 	g.SetLimit(min(sideBySide, runtime.GOMAXPROCS(0)))
@@ -139,8 +139,9 @@ func (e *early) take(b *Builder, w work, g *guessed) *earlyWork {
 	return l
 }
 
-// ask returns what is, or was, done early of a step's work; nil if nothing is.
-// Other guesses are wrong if an Install asks.
+// ask returns what is, or was, done early of a step's work; nil if nothing is. If an
+// Install asks, a guess at something else that no step has asked for is given up:
+// it is wrong, or of another stage, whose step does its work itself then.
 func (e *early) ask(w work) *earlyWork {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,9 +150,10 @@ func (e *early) ask(w work) *earlyWork {
 	if l != nil {
 		l.asked = true
 	}
-	for _, o := range e.works {
-		if o != l && o.guessed != nil && w.install != nil {
+	for key, o := range e.works {
+		if w.install != nil && o.guessed != nil && !o.asked {
 			o.guessed.cancel()
+			delete(e.works, key)
 		}
 	}
 	return l
