@@ -318,40 +318,24 @@ func layoutIndex(dir string) (v1.IndexManifest, error) {
 }
 
 // placeFile writes one file beside its place and moves it there.
-func placeFile(to string, c content) (err error) {
+func placeFile(to string, c content) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(to), ".part-")
-	if err != nil {
-		return err
-	}
-	defer func() {
+	return writeBeside(to, func(w io.Writer) error {
+		r, err := c.open()
 		if err != nil {
-			os.Remove(f.Name())
+			return err
 		}
-	}()
-	r, err := c.open()
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	n, err := io.Copy(f, r)
-	if e := r.Close(); err == nil {
-		err = e
-	}
-	if err == nil && n != c.size {
-		err = fmt.Errorf("has %d bytes, not %d", n, c.size)
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err != nil {
+		n, err := io.Copy(w, r)
+		if e := r.Close(); err == nil {
+			err = e
+		}
+		if err == nil && n != c.size {
+			err = fmt.Errorf("has %d bytes, not %d", n, c.size)
+		}
 		return err
-	}
-	return os.Rename(f.Name(), to)
+	})
 }
 
 // HoldsSeveral says whether several images can be written to the place, each

@@ -12,7 +12,7 @@ import (
 // beside its place, whence it is moved. A link in its place is followed. What is
 // there and no regular file, as a device, a pipe or /dev/stdout, is not replaced:
 // it is written to as it comes.
-func WriteWhole(file string, write func(w io.Writer) error) (err error) {
+func WriteWhole(file string, write func(w io.Writer) error) error {
 	switch info, serr := os.Stat(file); {
 	case errors.Is(serr, fs.ErrNotExist):
 	case serr != nil:
@@ -26,6 +26,11 @@ func WriteWhole(file string, write func(w io.Writer) error) (err error) {
 		}
 		file = real
 	}
+	return writeBeside(file, write)
+}
+
+// writeBeside is WriteWhole, and replaces whatever is there.
+func writeBeside(file string, write func(w io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
 	if err != nil {
 		return err

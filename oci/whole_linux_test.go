@@ -53,7 +53,7 @@ func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
 func TestWhatIsNoFileIsWrittenTo(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	got := make(chan string)
 	go func() {
