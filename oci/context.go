@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -108,9 +109,10 @@ func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	sum, print := sha256.New(), b.prints.begin()
-	to := io.Writer(sum)
+	sum := sha256.New()
+	to, print := io.Writer(sum), (*maphash.Hash)(nil)
 	if info.Size() >= printSize {
+		print = b.prints.begin()
 		to = io.MultiWriter(sum, print)
 	}
 	buf, ok := b.buffers.Get().(*[]byte)
@@ -131,7 +133,7 @@ func (b *Builder) hash(file string, info fs.FileInfo, open func() (io.ReadCloser
 	}
 	h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
 	b.Store.PutFileHash(file, info, h)
-	if info.Size() >= printSize {
+	if print != nil {
 		b.prints.add(h.Hex, print)
 	}
 	return h, nil
