@@ -176,6 +176,8 @@ def run(args):
             scenarios = [report.ROWS[r][2] for r in rows if report.ROWS[r][:2] == (reqs, installer)]
             results += Session(reqs, installer, scenarios, todo, args.n, shared).run()
     finally:
+        for tool in todo:
+            tool.drop()
         services.stop(started)
     with open(OUT, "w") as f:
         json.dump({"rows": rows, "versions": versions, "machine": report.machine(), "results": results}, f, indent=1)

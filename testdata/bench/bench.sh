@@ -6,7 +6,7 @@
 #     make bench RECORD=1                     and keep the ratios as those that later runs are compared with, and README's table
 #     make bench ROWS=big BIG=10G             how 2 GB and that much source are packed, beside pgzip
 #
-# BENCH_WORK is where everything goes, if not on a file system in a file (BENCH_DISK is its size; 1 to 2 GB for each cold build, 80 GB for all rows three times); KANIKO names kaniko's
+# BENCH_WORK is where everything goes, if not on file systems in files, which want 40 GB for all rows three times; KANIKO names kaniko's
 # executor, BUILDKITD and BUILDCTL others than those of testdata/tools. A tool that is not there is left out.
 source "$(dirname "$0")/../e2e/lib.sh"
 here=$ROOT/testdata/bench
@@ -52,15 +52,15 @@ case ,$rows, in *,huge,*)
 	;;
 esac
 
-# A file system of its own: where many files were deleted ext4 creates new ones up to ten times slower for six minutes, as it
-# steps over each inode that was freed, and takes that time from whichever tool has its turn.
+# A file system of its own for what all share, and one for each state of a tool (tools.py says why).
 if [ -z "${BENCH_WORK:-}" ]; then
 	workspace bench
 	chmod 755 "$WORK"
 	free=$(df --output=avail -B1G "$WORK" | tail -1)
-	[ "$free" -ge 80 ] || say "only $((free)) GB are free here: all rows three times need 80, and a disk that fills up ends the run" >&2
-	mkdir "$WORK/fs"
-	truncate -s "${BENCH_DISK:-80G}" "$WORK/disk"
+	[ "$free" -ge 40 ] || say "only $((free)) GB are free here: all rows three times need 40, and a disk that fills up ends the run" >&2
+	mkdir "$WORK/fs" "$WORK/disks"
+	export BENCH_DISKS=$WORK/disks
+	truncate -s 80G "$WORK/disk" # sparse
 	mkfs.ext4 -q -N 4000000 -E lazy_itable_init=0,lazy_journal_init=0 "$WORK/disk"
 	mount -o loop "$WORK/disk" "$WORK/fs"
 	MOUNTED+=("$WORK/fs")

@@ -6,6 +6,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ENV = os.environ
 WORK = os.path.abspath(ENV.get("BENCH_WORK", "bench-work"))
+DISKS = ENV.get("BENCH_DISKS", "")  # a directory for the file systems of the tools' states; needs root
 HOST = "127.0.0.1"
 PORT = int(ENV.get("BENCH_PORT", "5600"))  # the proxy; PORT+1 is the registry, PORT+2 the counters
 INDEX_PORT = int(ENV.get("BENCH_INDEX_PORT", "8766"))

@@ -44,7 +44,7 @@ cleanup() {
 	trap - EXIT
 	registry_stop
 	for one in "${STARTED[@]}"; do kill "$one" 2>/dev/null || true; done
-	for one in "${MOUNTED[@]}"; do umount "$one" || true; done
+	for one in "${MOUNTED[@]}"; do umount -R "$one" || true; done
 	if [ -n "$WORK" ]; then
 		if [ $status != 0 ] && [ -n "${KEEP:-}" ]; then
 			say "left for looking at: $WORK" >&2
