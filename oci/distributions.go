@@ -131,9 +131,10 @@ func (b *Builder) laid(list []made) []laid {
 
 // siteOf reads which distributions a layer has.
 func siteOf(files []layers.File, below func(string) bool) (*python.Site, error) {
-	contents := map[string]layers.File{}
+	contents := map[string]*layers.File{}
 	var list []python.File
-	for _, f := range files {
+	for i := range files {
+		f := &files[i]
 		if f.Mode.IsDir() {
 			continue
 		}
@@ -149,10 +150,10 @@ func siteOf(files []layers.File, below func(string) bool) (*python.Site, error) 
 	}
 	return python.Read(list, func(p string) (io.ReadCloser, error) {
 		f := contents[p]
-		if f.HardLink {
+		if f != nil && f.HardLink {
 			f = contents[f.Link]
 		}
-		if f.Mode&fs.ModeType != 0 || f.Open == nil {
+		if f == nil || f.Mode&fs.ModeType != 0 || f.Open == nil {
 			return io.NopCloser(strings.NewReader("")), nil // a link out of its place, or nothing, says nothing
 		}
 		return f.Open()

@@ -150,7 +150,15 @@ func (l lender) uv(context.Context) (oci.Access, error) {
 		x.Env = append(x.Env, "UV_CONFIG_FILE="+lentDir+"/uv.toml")
 	}
 	x.Env = append(x.Env, "UV_LINK_MODE=copy")
-	return l.cache(x, "uv", "UV_CACHE_DIR")
+	x, err := l.cache(x, "uv", "UV_CACHE_DIR")
+	if err != nil || l.caches == nil {
+		return x, err
+	}
+	// uv unpacks wheels in its cache: that is the files' only copy if the cache is new.
+	m := &x.Mounts[len(x.Mounts)-1]
+	m.Kind, m.Vars = sandbox.MountPackages, []string{"UV_LINK_MODE=hardlink"}
+	m.Linked, err = l.caches("uv-linked")
+	return x, err
 }
 
 // cache lends a directory to keep downloads in.

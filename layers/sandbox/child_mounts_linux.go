@@ -14,11 +14,13 @@ import (
 
 // mount makes the mount with a number.
 func (t *tree) mount(i int, m Mount) error {
-	if m.Kind == MountHost {
+	switch m.Kind {
+	case MountHost:
 		return t.bind(m.Source, m.Target, m.ReadOnly)
-	}
-	if m.Kind == MountTmpfs {
+	case MountTmpfs:
 		return t.tmpfs(m)
+	case MountPackages:
+		return t.packages(i, m)
 	}
 	source, err := t.source(i, m)
 	if err != nil {
@@ -85,8 +87,9 @@ func (t *tree) show(dir string, lowers []string) (string, error) {
 		}
 		return dir, t.merge(lowers, dir)
 	}
-	root, top := filepath.Join(dir, "root"), filepath.Join(t.top, filepath.Base(dir)+"-top")
-	upper, work := filepath.Join(top, "upper"), filepath.Join(top, "work")
+	root, upper := filepath.Join(dir, "root"), t.shown(dir)
+	top := filepath.Dir(upper)
+	work := filepath.Join(top, "work")
 	for _, d := range []string{dir, root, top, upper, work} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return "", err
@@ -97,6 +100,11 @@ func (t *tree) show(dir string, lowers []string) (string, error) {
 	}
 	t.mounts = append(t.mounts, root)
 	return root, nil
+}
+
+// shown is where what is written to what is shown in a directory goes.
+func (t *tree) shown(dir string) string {
+	return filepath.Join(t.top, filepath.Base(dir)+"-top", "upper")
 }
 
 // cache returns the directory of a cache. It is made elsewhere and renamed, so

@@ -29,6 +29,7 @@ type tree struct {
 	// merge copies what stacked trees show into a directory.
 	merge   func(lowers []string, dst string) error
 	places  []placed              // where nothing can be mounted
+	packs   []lentPackages        // package caches that are to be kept
 	rights  map[string]right      // modes to be given back
 	sockets map[string]ownerEntry // that are mounted
 }
@@ -332,6 +333,9 @@ func (t *tree) dismantle() error {
 		if err := unix.Unmount(t.root, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount: %w", err)
 		}
+	}
+	if err := t.keepPackages(); err != nil {
+		return err
 	}
 	return t.giveBack()
 }

@@ -84,6 +84,14 @@ func prog(args []string) int {
 	switch args[0] {
 	case "write":
 		return result(os.WriteFile(args[1], []byte("x"), 0o644))
+	case "remove":
+		return result(os.RemoveAll(args[1]))
+	case "unpack": // a file, and another name of it
+		return result(errors.Join(os.MkdirAll(filepath.Dir(args[1]), 0o755), os.WriteFile(args[1], []byte("unpacked"), 0o644), os.Link(args[1], args[2])))
+	case "renew": // a directory, with one file in it
+		return result(errors.Join(os.RemoveAll(args[1]), os.Mkdir(args[1], 0o755), os.WriteFile(filepath.Join(args[1], "new"), nil, 0o644)))
+	case "replace": // a directory by a link
+		return result(errors.Join(os.RemoveAll(args[1]), os.Symlink(args[2], args[1])))
 	case "print":
 		fmt.Println(strings.Join(args[1:], " "))
 		return 0

@@ -88,7 +88,11 @@ type MountKind string
 // of no use afterwards. MountTrees shows what stacked trees show; writes are
 // thrown away. MountCache shows the directory "fs" of a directory of the host,
 // which is made if it is not there. MountTmpfs is empty and in memory, MountFile
-// a read-only file in memory.
+// a read-only file in memory. MountPackages shows what a package manager keeps
+// between commands in the directory Source or, in ModeOverlay, in the directory
+// "fs" of the directory Linked: then files of an image may be links to those that
+// are kept, which no command can write to; what one writes is kept when it ends,
+// whatever its status.
 const (
 	MountHost  MountKind = ""
 	MountCopy  MountKind = "copy"
@@ -96,6 +100,8 @@ const (
 	MountCache MountKind = "cache"
 	MountTmpfs MountKind = "tmpfs"
 	MountFile  MountKind = "file"
+
+	MountPackages MountKind = "packages"
 )
 
 // A Mount makes something visible to the command. Neither the mount point, if
@@ -108,6 +114,12 @@ type Mount struct {
 	Source   string // on the host
 	Target   string // absolute, in the image; made if it is missing
 	ReadOnly bool
+	// Linked is a directory for a MountPackages, whose file system may be another one
+	// than that of Options.Dir: then it is not used. Vars are added to the command's
+	// environment ("NAME=value") if it can link files from there into the image: what
+	// is kept is of use only for the first time, when it begins empty.
+	Linked string
+	Vars   []string
 	// Lowers are trees, topmost first: those of MountTrees, or what a MountCache
 	// begins with.
 	Lowers []string

@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// lentPackages is a [MountPackages] that is kept in its Linked.
+type lentPackages struct {
+	home string // Linked
+	at   string // where it is among the changes, absolute in the image; empty if it is not
+	new  string // what is written, else
+}
+
+// packages shows a package cache.
+func (t *tree) packages(i int, m Mount) error {
+	if t.job.Mode != ModeOverlay || m.Linked == "" || !t.near(m.Linked) {
+		return t.bind(m.Source, m.Target, false)
+	}
+	kept := treeFiles(m.Linked)
+	if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
+		if done, err := t.begin(m); done || err != nil {
+			return err
+		}
+		if err := os.Mkdir(kept, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	dir := filepath.Join(t.job.Scratch, "m"+strconv.Itoa(i))
+	root, err := t.show(dir, []string{m.Linked})
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", m.Target, err)
+	}
+	t.packs = append(t.packs, lentPackages{home: m.Linked, new: t.shown(dir)})
+	return t.bind(root, m.Target, false)
+}
+
+// begin makes an empty package cache among the changes, if there is nothing at its
+// place yet.
+func (t *tree) begin(m Mount) (done bool, err error) {
+	at, err := t.inside(m.Target)
+	if err != nil {
+		return false, err
+	}
+	if _, err := os.Lstat(filepath.Join(t.root, at)); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if _, err := t.point(m.Target, true); err != nil {
+		return false, err
+	}
+	t.packs = append(t.packs, lentPackages{home: m.Linked, at: at})
+	for _, v := range m.Vars {
+		name, _, _ := strings.Cut(v, "=")
+		t.job.Run.Env = append(slices.DeleteFunc(t.job.Run.Env, func(e string) bool { return strings.HasPrefix(e, name+"=") }), v)
+	}
+	return true, nil
+}
+
+// near says whether what is written in the sandbox can be moved to a directory.
+func (t *tree) near(dir string) bool {
+	temp, err := os.MkdirTemp(t.top, "near-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(temp)
+	moved := filepath.Join(dir, filepath.Base(temp))
+	if os.Rename(temp, moved) != nil {
+		return false
+	}
+	return os.Remove(moved) == nil
+}
+
+// keepPackages moves what the command put into package caches there. Nothing is
+// mounted any more.
+func (t *tree) keepPackages() error {
+	for i, p := range t.packs {
+		if p.at != "" {
+			p.new = filepath.Join(t.top, "packages-"+strconv.Itoa(i))
+			if there, err := t.takeOut(p.at, p.new); err != nil {
+				return fmt.Errorf("keep packages: %w", err)
+			} else if !there {
+				continue
+			}
+		}
+		err := p.keep()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody may have removed what was kept
+			return fmt.Errorf("keep packages: %w", err)
+		}
+	}
+	return nil
+}
+
+// takeOut moves a directory out of the changes, if it is still there. The command
+// may have put links on the way, which must not lead out of the changes.
+func (t *tree) takeOut(at, to string) (there bool, err error) {
+	upper, err := os.OpenRoot(t.upper)
+	if err != nil {
+		return false, err
+	}
+	defer upper.Close()
+	at = at[1:]
+	info, err := upper.Lstat(at)
+	if err != nil {
+		return false, nil //nolint:nilerr // there is no such place among the changes any more
+	}
+	if !info.IsDir() {
+		return false, upper.Remove(at)
+	}
+	free, err := os.MkdirTemp(t.upper, ".packages-")
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(os.Remove(free), upper.Rename(at, filepath.Base(free))); err != nil {
+		return false, err
+	}
+	return true, os.Rename(free, to)
+}
+
+// keep joins what is new to what is kept, one after another if several do so.
+func (p lentPackages) keep() error {
+	home, err := os.Open(p.home)
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(home.Fd()), unix.LOCK_EX)
+	}
+	if err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOLCK) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	kept := treeFiles(p.home)
+	if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
+		return os.Rename(p.new, kept)
+	}
+	return merged(p.new, kept)
+}
+
+// replace moves something out of the upper directory of an overlay to where it was
+// shown. A directory that is there already is joined, unless a new one was made in
+// its place (Documentation/filesystems/overlayfs.rst: whiteouts and opaque
+// directories).
+func replace(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if whiteout(info) {
+		return removeAll(to)
+	}
+	was, err := os.Lstat(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() && !was.IsDir():
+		return os.Rename(from, to)
+	case err != nil:
+		return err
+	case info.IsDir() && was.IsDir() && !opaque(from):
+		return merged(from, to)
+	}
+	if err := removeAll(to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// merged moves what is in one directory into another one.
+func merged(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := replace(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whiteout says whether an entry of an upper directory stands for one that was
+// removed.
+func whiteout(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode()&fs.ModeCharDevice != 0 && st.Rdev == 0
+}
+
+// opaque says whether a directory of an upper directory hides the one below it.
+func opaque(dir string) bool {
+	var value [1]byte
+	n, err := unix.Lgetxattr(dir, "user.overlay.opaque", value[:])
+	return err == nil && n == 1 && value[0] == 'y'
+}
