@@ -190,7 +190,7 @@ def conclude(args):
         data = json.load(f)
     found = report.summary(data["results"])
     verdicts = {row: report.judge(row, found.get(row, {})) for row in data["rows"]}
-    text = report.table(data["rows"], found, verdicts, data["versions"])
+    text = report.table(report.made_by(data["versions"]), found, verdicts)
     with open(f"{WORK}/table.md", "w") as f:
         f.write(text)
     with open(f"{WORK}/summary.json", "w") as f:
@@ -202,7 +202,7 @@ def conclude(args):
     bad += report.regressions(verdicts)
     if args.record and not any(v is None for v in verdicts.values()):
         report.record(verdicts)
-        report.publish(data["rows"], found, verdicts, data["versions"])
+        report.publish(report.record_run(data["rows"], found, verdicts, data["versions"]))
     for line in bad:
         print("bench:", line, file=sys.stderr)
     return 1 if bad else 0

@@ -32,6 +32,7 @@ NEEDED = ("buildkit", "buildah")           # without them there is nothing to co
 FIGURES = {"S1-uv": ("kaniko", 18.8), "S7": ("kaniko", 5.7)}  # seconds, where kaniko is best and is not there
 WORSE = 1.2  # a ratio that grew by more is a regression
 RECORDED = f"{HERE}/ratios.json"
+LAST = f"{HERE}/last.json"  # the last recorded run of each row: what made it, medians, verdict
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BEGIN, END = "<!-- what make bench RECORD=1 found -->", "<!-- end of it -->"
 
@@ -100,35 +101,59 @@ def record(verdicts):
         f.write("\n")
 
 
-def brief(rows, found, verdicts, versions):
+def record_run(rows, found, verdicts, versions):
+    """Keep what a run found of its rows, and of others what the run before it that had them did."""
+    kept = {}
+    if os.path.exists(LAST):
+        with open(LAST) as f:
+            kept = json.load(f)
+    made = made_by(versions)
+    kept.update({row: {"made": made, "found": found[row], "verdict": verdicts[row]} for row in rows})
+    with open(LAST, "w") as f:
+        json.dump(kept, f, indent=1, sort_keys=True)
+        f.write("\n")
+    return kept
+
+
+def runs(kept):
+    """The rows of each run, in their order: what made it, medians, verdicts."""
+    out = {}
+    for row in ROWS:
+        if row in kept:
+            _, found, verdicts = out.setdefault(kept[row]["made"], (kept[row]["made"], {}, {}))
+            found[row], verdicts[row] = kept[row]["found"], kept[row]["verdict"]
+    return out.values()
+
+
+def brief(made, found, verdicts):
     """A line for each row, for people who want to know how fast it is."""
-    tools = [t for t in ("kanso-settings", "kanso", "buildkit", "docker", "buildah", "kaniko") if any(t in found.get(row, {}) for row in rows)]
-    lines = [made_by(versions), "", "| seconds, median (least to most) | " + " | ".join(tools) + " | kanso-settings of the best other |", "|---|" + "---|" * (len(tools) + 1)]
-    for row in rows:
+    tools = [t for t in ("kanso-settings", "kanso", "buildkit", "docker", "buildah", "kaniko") if any(t in f for f in found.values())]
+    lines = [made, "", "| seconds, median (least to most) | " + " | ".join(tools) + " | kanso-settings of the best other |", "|---|" + "---|" * (len(tools) + 1)]
+    for row in found:
         v, cells = verdicts.get(row), []
         for tool in tools:
-            m = found.get(row, {}).get(tool)
+            m = found[row].get(tool)
             cells.append(f"{m['wall']:.2f} ({m['min']:.2f} to {m['max']:.2f})" if m else "")
         ratio = "not comparable" if v is None else f"{v['ratio'].get('kanso-settings', float('nan')):.2f} of {v['best']}"
         lines.append(f"| {row}: {ROWS[row][3]} | {' | '.join(cells)} | {ratio} |")
     return "\n".join(lines) + "\n"
 
 
-def publish(rows, found, verdicts, versions):
-    """Put the brief table into README.md and the whole one into docs/speed.md."""
+def publish(kept):
+    """Put brief tables, one for each run, into README.md and whole ones into docs/speed.md."""
     readme = f"{ROOT}/README.md"
     with open(readme) as f:
         before, _, rest = f.read().partition(BEGIN)
     _, _, after = rest.partition(END)
     with open(readme, "w") as f:
-        f.write(f"{before}{BEGIN}\n\n{brief(rows, found, verdicts, versions)}\n{END}{after}")
+        f.write(f"{before}{BEGIN}\n\n" + "\n".join(brief(*run) for run in runs(kept)) + f"\n{END}{after}")
     with open(f"{ROOT}/docs/speed.md", "w") as f:
-        f.write(SPEED + table(rows, found, verdicts, versions))
+        f.write(SPEED + "\n".join(table(*run) for run in runs(kept)))
 
 
 SPEED = """# How fast kanso is
 
-What `make bench RECORD=1` wrote last. kanso-settings builds from ZenML's settings, all others the Dockerfile that ZenML would generate of them. Tools take turns;
+What `make bench RECORD=1` wrote last, a table for each run. kanso-settings builds from ZenML's settings, all others the Dockerfile that ZenML would generate of them. Tools take turns;
 a row counts only if BuildKit and Buildah made the same image. `builder` is the peak memory of the builder's processes, `with steps` adds what RUN started; megabytes
 are counted by a proxy before the registry and the package index. kaniko's figures, where it is named and has no row, are of another run on such a machine.
 
@@ -147,14 +172,14 @@ def made_by(versions):
     return f"`make bench{' ' + command if command else ''}` on {machine()}; " + ", ".join(f"{t} {v}" for t, v in sorted(versions.items()) if v) + "."
 
 
-def table(rows, found, verdicts, versions):
+def table(made, found, verdicts):
     """The table as Markdown."""
-    lines = [made_by(versions), "",
+    lines = [made, "",
              "| row | tool | seconds, median (least to most) of n | of the best | sent MB | received MB | requests | builder MiB | with steps MiB |",
              "|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
+    for row in found:
         v = verdicts.get(row)
-        for tool in sorted(found.get(row, {}), key=lambda t: found[row][t]["wall"]):
+        for tool in sorted(found[row], key=lambda t: found[row][t]["wall"]):
             m = found[row][tool]
             ratio = "not comparable" if v is None else f"{m['wall'] / v['seconds']:.3f}"
             if v and tool in v["missed"]:
