@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -43,9 +44,16 @@ func CaptureParts(ctx context.Context, w io.Writer, c Changes, o CaptureOptions,
 		if err != nil {
 			return err
 		}
+		if len(files) > manyFiles {
+			debug.FreeOSMemory() // what dividing took, before contents are read beside the builder, which packs them
+		}
 		return WriteParts(ctx, w, parts)
 	})
 }
+
+// manyFiles is how many files take so much memory to divide that it is worth
+// giving back: some 3 KB each.
+const manyFiles = 5000
 
 // below says which paths the lower trees have.
 func (k *capture) below() func(path string) bool {
