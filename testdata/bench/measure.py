@@ -84,7 +84,7 @@ def quiet(limit=0.15, patience=int(ENV.get("BENCH_PATIENCE", "60"))):
     return round(load, 3)
 
 
-def room(files, least=6 << 30):
+def room(files, least=12 << 30):
     """Empty the page cache if little memory is free, then read again what all tools read.
 
     What earlier builds left there is of no use to anybody, and to take its pages one by one costs whoever writes most files
