@@ -76,12 +76,14 @@ func (c *process) command(t *tree) (code int, err error) {
 	p.socket.Close()
 	failure, rerr := io.ReadAll(p.failure)
 	werr := p.cmd.Wait()
-	endAll(c.job.PidNS)
+	ended := endAll(c.job.PidNS)
 	if rec != nil {
 		err = rec.finish()
 	}
 	var exit *exec.ExitError
 	switch {
+	case !ended: // whatever it left is still being written to
+		return 0, errors.New("the command left processes that start others faster than they can be ended")
 	case err != nil && len(failure) == 0:
 		return 0, fmt.Errorf("record owners: %w", err)
 	case rerr != nil:
@@ -171,10 +173,14 @@ func nest(s spec) error {
 	return nil
 }
 
-// endAll kills what the command left running and waits for its end. What a
-// process that is killed leaves behind becomes this one's.
-func endAll(pidNS bool) {
-	for range 1000 {
+// manyProcesses is more than a machine has at a time (pid_max, proc(5)): whoever
+// has ended so many of a command's and finds another one is held up on purpose.
+const manyProcesses = 1 << 22
+
+// endAll kills what the command left running, waits for its end and says whether
+// that came. What a process that is killed leaves behind becomes this one's.
+func endAll(pidNS bool) bool {
+	for range manyProcesses {
 		if pidNS && os.Getpid() == 1 {
 			_ = unix.Kill(-1, unix.SIGKILL) // there may be nobody
 		} else {
@@ -184,9 +190,10 @@ func endAll(pidNS bool) {
 		}
 		_, err := unix.Wait4(-1, nil, 0, nil)
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // endOnSignal makes a process without a pid namespace, whose death would end
