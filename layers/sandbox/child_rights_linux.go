@@ -1,9 +1,9 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -82,26 +82,56 @@ func ownerNoted(p string) (uid, gid int) {
 	return uid, gid
 }
 
-// giveBack undoes that where the command left it.
+// giveBack undoes that where the command left it. It may have put links on the
+// way, which must not lead out of the root.
 func (t *tree) giveBack() error {
-	root := t.upper
-	if root == "" {
-		root = t.root
+	if len(t.rights) == 0 {
+		return nil
 	}
+	dir := t.upper
+	if dir == "" {
+		dir = t.root
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("give rights back: %w", err)
+	}
+	defer root.Close()
 	for rel, r := range t.rights {
-		var st unix.Stat_t
-		p := filepath.Join(root, rel)
-		if err := unix.Lstat(p, &st); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-			continue
-		} else if err != nil {
-			return err
+		info, err := root.Lstat(rel)
+		if err != nil || !info.IsDir() && !info.Mode().IsRegular() || modeOf(info.Mode()) != r.is {
+			continue // it is something else by now
 		}
-		if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFREG || st.Mode&0o7777 != r.is {
-			continue
-		}
-		if err := unix.Chmod(p, r.was); err != nil {
+		if err := root.Chmod(rel, fileMode(r.was)); err != nil {
 			return fmt.Errorf("give rights back: %w", err)
 		}
 	}
 	return nil
+}
+
+// The bits of a mode beside the permissions, here and in Go.
+var special = []struct { //nolint:gochecknoglobals // it is not written to
+	bit  uint32
+	mode fs.FileMode
+}{{unix.S_ISUID, fs.ModeSetuid}, {unix.S_ISGID, fs.ModeSetgid}, {unix.S_ISVTX, fs.ModeSticky}}
+
+// fileMode is a mode of inode(7) as Go has it, and modeOf the other way round.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	for _, s := range special {
+		if mode&s.bit != 0 {
+			m |= s.mode
+		}
+	}
+	return m
+}
+
+func modeOf(m fs.FileMode) uint32 {
+	mode := uint32(m.Perm())
+	for _, s := range special {
+		if m&s.mode != 0 {
+			mode |= s.bit
+		}
+	}
+	return mode
 }
