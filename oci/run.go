@@ -302,7 +302,7 @@ func (b *Builder) command(ctx context.Context, st *state, x execution) (sandbox.
 	if x.foreign {
 		err = b.asElsewhere(&c, x.run.Hosts)
 	} else {
-		b.repeatable(&c, x.packages)
+		b.repeatable(&c, x.packages, x.install != nil)
 	}
 	for _, name := range x.env {
 		c.Env = setEnv(c.Env, name, b.StepEnv[name])
@@ -328,8 +328,9 @@ func (b *Builder) asElsewhere(c *sandbox.Command, hosts []string) error {
 }
 
 // repeatable gives one of our own commands what makes it leave the same files
-// every time, and what package managers are lent.
-func (b *Builder) repeatable(c *sandbox.Command, packages []string) {
+// every time, and what package managers are lent. Only an installer by itself may
+// link files of its cache: other commands may change what was installed.
+func (b *Builder) repeatable(c *sandbox.Command, packages []string, installs bool) {
 	c.Env = setEnv(c.Env, "SOURCE_DATE_EPOCH", strconv.FormatInt(b.time().Unix(), 10))
 	c.Env = setEnv(c.Env, "PYTHONHASHSEED", "0")
 	c.Mounts = append(c.Mounts, b.Mounts...)
@@ -348,6 +349,11 @@ func (b *Builder) repeatable(c *sandbox.Command, packages []string) {
 		c.Mounts = append(c.Mounts, a.Mounts...)
 	}
 	c.Mounts = unique(c.Mounts)
+	for i := range c.Mounts {
+		if !installs {
+			c.Mounts[i].Vars = nil
+		}
+	}
 }
 
 // caches says whether a package manager is lent a cache.

@@ -17,8 +17,10 @@ import (
 // lentPackages is a [MountPackages] that is kept in its Linked.
 type lentPackages struct {
 	home string // Linked
-	at   string // where it is among the changes, absolute in the image; empty if it is not
-	new  string // what is written, else
+	// at is where a cache that began empty is among the changes, absolute in the
+	// image; empty for one that is shown through an overlay, whose upper directory
+	// written is.
+	at, written string
 }
 
 // packages shows a package cache.
@@ -26,21 +28,20 @@ func (t *tree) packages(i int, m Mount) error {
 	if t.job.Mode != ModeOverlay || m.Linked == "" || !t.near(m.Linked) {
 		return t.bind(m.Source, m.Target, false)
 	}
-	kept := treeFiles(m.Linked)
-	if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
-		if done, err := t.begin(m); done || err != nil {
-			return err
+	if _, err := os.Lstat(treeFiles(m.Linked)); errors.Is(err, fs.ErrNotExist) {
+		if left, err := os.ReadDir(m.Source); err == nil && len(left) == 0 && len(m.Vars) > 0 {
+			if begun, err := t.begin(m); begun || err != nil {
+				return err
+			}
 		}
-		if err := os.Mkdir(kept, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+		return t.bind(m.Source, m.Target, false)
 	}
 	dir := filepath.Join(t.job.Scratch, "m"+strconv.Itoa(i))
 	root, err := t.show(dir, []string{m.Linked})
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", m.Target, err)
 	}
-	t.packs = append(t.packs, lentPackages{home: m.Linked, new: t.shown(dir)})
+	t.packs = append(t.packs, lentPackages{home: m.Linked, written: t.shown(dir)})
 	return t.bind(root, m.Target, false)
 }
 
@@ -80,20 +81,19 @@ func (t *tree) near(dir string) bool {
 }
 
 // keepPackages moves what the command put into package caches there. Nothing is
-// mounted any more.
+// mounted any more. That something cannot be kept is said and costs time later.
 func (t *tree) keepPackages() error {
 	for i, p := range t.packs {
 		if p.at != "" {
-			p.new = filepath.Join(t.top, "packages-"+strconv.Itoa(i))
-			if there, err := t.takeOut(p.at, p.new); err != nil {
+			p.written = filepath.Join(t.top, "packages-"+strconv.Itoa(i))
+			if there, err := t.takeOut(p.at, p.written); err != nil {
 				return fmt.Errorf("keep packages: %w", err)
 			} else if !there {
 				continue
 			}
 		}
-		err := p.keep()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody may have removed what was kept
-			return fmt.Errorf("keep packages: %w", err)
+		if err := p.keep(); err != nil {
+			fmt.Fprintf(os.Stderr, "keep packages: %v\n", err)
 		}
 	}
 	return nil
@@ -109,8 +109,11 @@ func (t *tree) takeOut(at, to string) (there bool, err error) {
 	defer upper.Close()
 	at = at[1:]
 	info, err := upper.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
-		return false, nil //nolint:nilerr // there is no such place among the changes any more
+		return false, err
 	}
 	if !info.IsDir() {
 		return false, upper.Remove(at)
@@ -125,9 +128,13 @@ func (t *tree) takeOut(at, to string) (there bool, err error) {
 	return true, os.Rename(free, to)
 }
 
-// keep joins what is new to what is kept, one after another if several do so.
+// keep joins what is new to what is kept, one after another if several do so. What
+// was written on top of something that is gone by now is of no use.
 func (p lentPackages) keep() error {
 	home, err := os.Open(p.home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -139,10 +146,13 @@ func (p lentPackages) keep() error {
 		return err
 	}
 	kept := treeFiles(p.home)
-	if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(p.new, kept)
+	if _, err := os.Lstat(kept); !errors.Is(err, fs.ErrNotExist) {
+		return merged(p.written, kept)
 	}
-	return merged(p.new, kept)
+	if p.at == "" {
+		return nil
+	}
+	return os.Rename(p.written, kept)
 }
 
 // replace moves something out of the upper directory of an overlay to where it was

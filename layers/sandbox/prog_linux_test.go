@@ -92,6 +92,16 @@ func prog(args []string) int {
 		return result(errors.Join(os.RemoveAll(args[1]), os.Mkdir(args[1], 0o755), os.WriteFile(filepath.Join(args[1], "new"), nil, 0o644)))
 	case "replace": // a directory by a link
 		return result(errors.Join(os.RemoveAll(args[1]), os.Symlink(args[2], args[1])))
+	case "touch": // in every way but by writing
+		return result(errors.Join(os.Chmod(args[1], 0o600), os.Truncate(args[1], 1), os.Chtimes(args[1], time.Unix(1, 0), time.Unix(1, 0))))
+	case "await": // a file, before another one is written
+		fmt.Println("ready")
+		for {
+			if _, err := os.Stat(args[1]); err == nil {
+				return result(errors.Join(os.MkdirAll(filepath.Dir(args[2]), 0o755), os.WriteFile(args[2], []byte("x"), 0o644)))
+			}
+			time.Sleep(time.Millisecond)
+		}
 	case "print":
 		fmt.Println(strings.Join(args[1:], " "))
 		return 0

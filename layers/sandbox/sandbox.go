@@ -89,10 +89,10 @@ type MountKind string
 // thrown away. MountCache shows the directory "fs" of a directory of the host,
 // which is made if it is not there. MountTmpfs is empty and in memory, MountFile
 // a read-only file in memory. MountPackages shows what a package manager keeps
-// between commands in the directory Source or, in ModeOverlay, in the directory
-// "fs" of the directory Linked: then files of an image may be links to those that
-// are kept, which no command can write to; what one writes is kept when it ends,
-// whatever its status.
+// between commands in the directory Source or, in ModeOverlay, what is in the
+// directory "fs" of the directory Linked: files of trees may be other names of
+// these, so that no later command can write to them; what one writes joins them
+// when it has ended, whatever its status, but not if it is killed.
 const (
 	MountHost  MountKind = ""
 	MountCopy  MountKind = "copy"
@@ -114,10 +114,10 @@ type Mount struct {
 	Source   string // on the host
 	Target   string // absolute, in the image; made if it is missing
 	ReadOnly bool
-	// Linked is a directory for a MountPackages, whose file system may be another one
-	// than that of Options.Dir: then it is not used. Vars are added to the command's
-	// environment ("NAME=value") if it can link files from there into the image: what
-	// is kept is of use only for the first time, when it begins empty.
+	// Linked is where a MountPackages is kept that began empty, in ModeOverlay and on
+	// the file system of Options.Dir, with a command that has Vars: "NAME=value", added
+	// to its environment, since it can link files of the cache into the image. It must
+	// be one that does not write to what it has linked.
 	Linked string
 	Vars   []string
 	// Lowers are trees, topmost first: those of MountTrees, or what a MountCache
