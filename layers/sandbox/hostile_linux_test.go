@@ -268,6 +268,28 @@ func TestAHostileCommandEndsNothingOfTheMachine(t *testing.T) {
 	}
 }
 
+// A command that is somebody else has rights taken from it for its time; a link in
+// the place of a directory does not lead whoever gives them back to the machine's.
+func TestRightsAreGivenBackWithinTheRoot(t *testing.T) {
+	s, tree := open(t, sandbox.Options{Mode: sandbox.ModeCopy, IDs: sandbox.IDsSingle}), base(t)
+	if err := os.Mkdir(filepath.Join(tree, "fs/work/sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	sub := filepath.Join(outside, "sub")
+	if err := errors.Join(os.Mkdir(sub, 0o755), os.Chmod(sub, 0o555)); err != nil { // as the command sees its own
+		t.Fatal(err)
+	}
+	c := command(tree, "swap", "/work", outside)
+	c.UID, c.GID = 7, 7
+	if err := s.Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(sub); err != nil || info.Mode().Perm() != 0o555 {
+		t.Errorf("a directory of the machine has the mode %v, %v", info.Mode(), err)
+	}
+}
+
 func TestDaemonsEndWithTheCommand(t *testing.T) {
 	all := worlds()
 	if os.Geteuid() == 0 {
