@@ -271,6 +271,8 @@ func TestAHostileCommandEndsNothingOfTheMachine(t *testing.T) {
 // A command that is somebody else has rights taken from it for its time; a link in
 // the place of a directory does not lead whoever gives them back to the machine's.
 func TestRightsAreGivenBackWithinTheRoot(t *testing.T) {
+	was := unix.Umask(0o022) // the copy is made by this program, and the command is not its owner
+	t.Cleanup(func() { unix.Umask(was) })
 	s, tree := open(t, sandbox.Options{Mode: sandbox.ModeCopy, IDs: sandbox.IDsSingle}), base(t)
 	if err := os.Mkdir(filepath.Join(tree, "fs/work/sub"), 0o755); err != nil {
 		t.Fatal(err)
