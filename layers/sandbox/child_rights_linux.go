@@ -1,11 +1,14 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,10 +100,17 @@ func (t *tree) giveBack() error {
 		return fmt.Errorf("give rights back: %w", err)
 	}
 	defer root.Close()
-	for rel, r := range t.rights {
+	for _, rel := range slices.Sorted(maps.Keys(t.rights)) { // a directory before what can be seen only through it
+		r := t.rights[rel]
 		info, err := root.Lstat(rel)
-		if err != nil || !info.IsDir() && !info.Mode().IsRegular() || modeOf(info.Mode()) != r.is {
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("give rights back: %w", err)
+		}
+		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
 			continue // it is something else by now
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Mode&0o7777 != r.is {
+			continue
 		}
 		if err := root.Chmod(rel, fileMode(r.was)); err != nil {
 			return fmt.Errorf("give rights back: %w", err)
@@ -109,29 +119,17 @@ func (t *tree) giveBack() error {
 	return nil
 }
 
-// The bits of a mode beside the permissions, here and in Go.
-var special = []struct { //nolint:gochecknoglobals // it is not written to
-	bit  uint32
-	mode fs.FileMode
-}{{unix.S_ISUID, fs.ModeSetuid}, {unix.S_ISGID, fs.ModeSetgid}, {unix.S_ISVTX, fs.ModeSticky}}
-
-// fileMode is a mode of inode(7) as Go has it, and modeOf the other way round.
+// fileMode is a mode of inode(7) as Go has it.
 func fileMode(mode uint32) fs.FileMode {
 	m := fs.FileMode(mode & 0o777)
-	for _, s := range special {
-		if mode&s.bit != 0 {
-			m |= s.mode
-		}
+	if mode&unix.S_ISUID != 0 {
+		m |= fs.ModeSetuid
+	}
+	if mode&unix.S_ISGID != 0 {
+		m |= fs.ModeSetgid
+	}
+	if mode&unix.S_ISVTX != 0 {
+		m |= fs.ModeSticky
 	}
 	return m
-}
-
-func modeOf(m fs.FileMode) uint32 {
-	mode := uint32(m.Perm())
-	for _, s := range special {
-		if m&s.mode != 0 {
-			mode |= s.bit
-		}
-	}
-	return mode
 }

@@ -125,23 +125,18 @@ func TestPackagesThatAreThereAreUsed(t *testing.T) {
 func TestPackagesOfTwoCommandsAreJoined(t *testing.T) {
 	dir := t.TempDir()
 	s, tree := open(t, sandbox.Options{Mode: sandbox.ModeOverlay, Dir: dir}), base(t)
-	c, _, linked := packed(t, tree, "await", "/work/go", "/run/p/d/late")
-	gate := t.TempDir()
-	c.Mounts = append(c.Mounts, sandbox.Mount{Source: gate, Target: "/work"})
-	var out bytes.Buffer
+	c, _, linked := packed(t, tree, "await", "/run/p/d/late")
+	first := c
+	in, end := io.Pipe()
 	r, w := io.Pipe()
-	c.Stdout = w
+	c.Stdin, c.Stdout = in, w
 	done := make(chan error, 1)
 	go func() { done <- s.Run(t.Context(), c) }()
 	if _, err := io.ReadFull(r, make([]byte, len("ready\n"))); err != nil {
 		t.Fatal(err)
 	}
-	first := c
-	first.Mounts, first.Stdout = c.Mounts[:1], &out
 	unpacked(t, s, dir, first, linked)
-	if err := os.WriteFile(filepath.Join(gate, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	end.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

@@ -96,14 +96,10 @@ func prog(args []string) int {
 		return result(errors.Join(os.Chmod(args[1], 0o600), os.Truncate(args[1], 1), os.Chtimes(args[1], time.Unix(1, 0), time.Unix(1, 0))))
 	case "swap": // a directory for a link, by whoever owns the one above
 		return result(errors.Join(os.Chmod(filepath.Dir(args[1]), 0o755), os.Rename(args[1], args[1]+"-was"), os.Symlink(args[2], args[1])))
-	case "await": // a file, before another one is written
+	case "await": // the end of the input, before a file is written
 		fmt.Println("ready")
-		for {
-			if _, err := os.Stat(args[1]); err == nil {
-				return result(errors.Join(os.MkdirAll(filepath.Dir(args[2]), 0o755), os.WriteFile(args[2], []byte("x"), 0o644)))
-			}
-			time.Sleep(time.Millisecond)
-		}
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return result(errors.Join(err, os.MkdirAll(filepath.Dir(args[1]), 0o755), os.WriteFile(args[1], []byte("x"), 0o644)))
 	case "print":
 		fmt.Println(strings.Join(args[1:], " "))
 		return 0
